@@ -1,0 +1,1 @@
+"""Music with captions to learn from."""

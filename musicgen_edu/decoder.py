@@ -1,0 +1,176 @@
+"""The transformer decoder: causal self-attention, cross-attention to the text, feed-forward (lesson 06).
+
+Pre-norm layers as in the published MusicGen: x += self-attention, x += cross-attention, x += feed-forward, each on
+a layer norm of x. Sources: Vaswani et al. 2017 (arXiv 1706.03762), section 3; Copet et al. 2023 (arXiv 2306.05284).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, S, D] to [B, H, S, D / H]: cut each vector in H pieces, then bring the heads to the front."""
+    B, S, D = x.shape
+    return x.view(B, S, heads, D // heads).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, H, S, D / H] back to [B, S, D]."""
+    B, H, S, width = x.shape
+    return x.transpose(1, 2).reshape(B, S, H * width)
+
+
+class KeyValueCache:
+    """Keys and values of the steps done so far, in memory that is taken once: a step writes, and never copies.
+
+    Args:
+        rows: B of the sequences (with guidance, both halves).
+        heads, width: H and D / H.
+        steps: how many there can be.
+        like: a tensor with the device and number format to use.
+    """
+
+    def __init__(self, rows: int, heads: int, steps: int, width: int, like: Tensor):
+        self.keys_values = like.new_empty(2, rows, heads, steps, width)
+        self.length = 0
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write [B, H, n, D / H] behind what is there; returns all keys and values so far."""
+        start, end = self.length, self.length + keys.shape[2]
+        if end > self.keys_values.shape[3]:
+            raise ValueError(f"the cache holds {self.keys_values.shape[3]} steps, but step {end} was asked for")
+        self.keys_values[0, :, :, start:end] = keys
+        self.keys_values[1, :, :, start:end] = values
+        self.length = end
+        return self.keys_values[0, :, :, :end], self.keys_values[1, :, :, :end]
+
+
+class SelfAttention(nn.Module):
+    """Causal multi-head self-attention; queries, keys and values come from one matrix product."""
+
+    def __init__(self, dim: int, heads: int, bias: bool):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
+        self.out = nn.Linear(dim, dim, bias=bias)
+
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """x [B, S, D], same shape out; with a cache x is what follows the steps that it holds."""
+        B, S, D = x.shape
+        qkv = self.qkv(x).view(B, S, 3, self.heads, D // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, S, D / H]
+        past = 0
+        if cache is not None:
+            past = cache.length
+            k, v = cache.append(k, v)  # [B, H, past + S, D / H]
+        # A single query may see every key; several are masked so that each sees itself and what is before it.
+        mask = None
+        if S > 1 and past:
+            mask = torch.ones(S, past + S, dtype=torch.bool, device=x.device).tril(past)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=S > 1 and not past)
+        return self.out(join_heads(y))
+
+
+@dataclass
+class Condition:
+    """What cross-attention looks at: text states [B, L, D] and which of them are words, bool [B, L]."""
+
+    states: Tensor
+    mask: Tensor
+
+
+class CrossAttention(nn.Module):
+    """Each step asks the words of the prompt; padding is masked, and a row without words gets 0."""
+
+    def __init__(self, dim: int, heads: int, bias: bool):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim, bias=bias)
+        self.kv = nn.Linear(dim, 2 * dim, bias=bias)
+        self.out = nn.Linear(dim, dim, bias=bias)
+
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of text states [B, L, D], each [B, H, L, D / H]: the same at every step, so made once."""
+        k, v = self.kv(states).chunk(2, -1)
+        return split_heads(k, self.heads), split_heads(v, self.heads)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """x [B, S, D], mask bool [B, 1, 1, L] or None if every state is a word; same shape as x out."""
+        q = split_heads(self.q(x), self.heads)  # [B, H, S, D / H]
+        if mask is None:
+            return self.out(join_heads(F.scaled_dot_product_attention(q, keys, values)))
+        has_words = mask.any(-1, keepdim=True)  # [B, 1, 1, 1]
+        # A softmax over nothing is NaN: a row without words attends to everything, and its result is then dropped.
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask | ~has_words)
+        return self.out(join_heads(y)) * has_words[:, :, 0]  # [B, S, D]
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention, feed-forward, each added to x."""
+
+    def __init__(self, dim: int, heads: int, feed_forward: int, bias: bool):
+        super().__init__()
+        self.self_norm = nn.LayerNorm(dim)
+        self.self_attention = SelfAttention(dim, heads, bias)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.cross_attention = CrossAttention(dim, heads, bias)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.up = nn.Linear(dim, feed_forward, bias=bias)
+        self.down = nn.Linear(feed_forward, dim, bias=bias)
+
+    def forward(self, x: Tensor, text: LayerText | None = None, cache: KeyValueCache | None = None) -> Tensor:
+        """x [B, S, D]; text for the first rows of x, the others have none."""
+        x = x + self.self_attention(self.self_norm(x), cache)
+        if text is not None:
+            rows = text.keys.shape[0]  # with guidance only the first half has a condition
+            asked = self.cross_attention(self.cross_norm(x[:rows]), text.keys, text.values, text.mask)
+            x = x + asked if rows == x.shape[0] else torch.cat([x[:rows] + asked, x[rows:]])
+        return x + self.down(F.gelu(self.up(self.feed_forward_norm(x))))
+
+
+@dataclass
+class LayerText:
+    """Keys and values of the prompt in one layer, each [B, H, L, D / H], and the mask [B, 1, 1, L] or None."""
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None
+
+
+class Decoder(nn.Module):
+    """A stack of layers and, unless switched off, a final norm."""
+
+    def __init__(self, dim: int, heads: int, layers: int, feed_forward: int, bias: bool = False, final_norm: bool = True):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"the width D = {dim} must be a multiple of the number of heads H = {heads}")
+        self.heads = heads
+        self.layers = nn.ModuleList(DecoderLayer(dim, heads, feed_forward, bias) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim) if final_norm else nn.Identity()
+
+    def prepare(self, condition: Condition | None) -> list[LayerText | None]:
+        """Every layer's keys and values of a condition; a mask is kept only where there is something to mask."""
+        if condition is None:
+            return [None] * len(self.layers)
+        mask = condition.mask.bool()
+        mask = None if mask.all() else mask[:, None, None, :]  # [B, 1, 1, L]
+        return [LayerText(*layer.cross_attention.keys_values(condition.states), mask) for layer in self.layers]
+
+    def new_cache(self, rows: int, steps: int) -> list[KeyValueCache]:
+        """An empty cache for each layer."""
+        weight = self.layers[0].self_attention.out.weight
+        width = weight.shape[0] // self.heads
+        return [KeyValueCache(rows, self.heads, steps, width, weight) for _ in self.layers]
+
+    def forward(
+        self, x: Tensor, texts: list[LayerText | None], caches: list[KeyValueCache] | None = None
+    ) -> Tensor:
+        """x [B, S, D], what `prepare` made of the condition, and caches if x follows earlier steps; [B, S, D] out."""
+        for i, layer in enumerate(self.layers):
+            x = layer(x, texts[i], caches[i] if caches else None)
+        return self.norm(x)

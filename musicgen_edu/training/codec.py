@@ -1,0 +1,156 @@
+"""Training a codec: a readable loop over random segments, with checkpoints that a stopped run goes on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.procedural import GRID, make_clip
+from ..encodec import EncodecModel
+from ..files import replace_when_complete
+from .losses import MelLoss
+
+
+@dataclass(frozen=True)
+class CodecTraining:
+    """What a codec training run needs to know.
+
+    `waveform_weight` decides whether a small SEANet hears pitch at all: with 10 it learns onsets and shaped noise,
+    with 60 it learns tones.
+    """
+
+    steps: int = 4000
+    batch: int = 32
+    segment_frames: int = 50
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    waveform_weight: float = 60.0
+    mel_weight: float = 1.0
+    commitment_weight: float = 1.0
+    clip_norm: float = 1.0
+    seed: int = 0
+    bfloat16: bool = True
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, then constant to the half, then half a cosine down to 0."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = max(0.0, (step - steps / 2) / (steps / 2))
+    return peak * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Iterator[Tensor]:
+    """Batches of random segments [B, 1, N] of new procedural clips, four of each clip; `start` skips whole batches."""
+    step = start
+    while True:
+        segments = []
+        for index in range(-(-batch // 4)):
+            rng = np.random.default_rng((seed, step, index))
+            audio = make_clip(np.random.SeedSequence((seed, step, index)), 512).audio
+            for offset in rng.integers(0, 512 - frames + 1, size=4):
+                segments.append(audio[offset * GRID : (offset + frames) * GRID])
+        yield torch.from_numpy(np.stack(segments[:batch]))[:, None]  # [B, 1, N]
+        step += 1
+
+
+def train_codec(
+    model: EncodecModel,
+    settings: CodecTraining,
+    segments: Callable[[int], Iterator[Tensor]],
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 250,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+) -> EncodecModel:
+    """Train a codec; a run that was stopped goes on from its checkpoint and gets the same numbers.
+
+    Args:
+        model: trained in place.
+        settings: sizes, weights and seed.
+        segments: called with the first step, gives batches [B, C, N].
+        checkpoint: file that holds the state of the run; read if it exists.
+        checkpoint_every: steps between writes of that file.
+        report: called after each step with the step and its losses.
+
+    Returns:
+        the model, in evaluation mode.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
+    mel_loss = MelLoss(model.config.sampling_rate)
+    step = 0
+    if checkpoint and checkpoint.exists():
+        step = load_run(checkpoint, model, optimizer)
+    else:
+        torch.manual_seed(settings.seed)
+    model.train()
+    batches = segments(step)
+    for step in range(step, settings.steps):  # noqa: B020  the loop goes on where the run was
+        audio = next(batches)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+            latents = model.encoder(audio)
+        quantized, _, commitment = model.quantizer(latents.float())
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+            reconstruction = model.decoder(quantized)
+        reconstruction = reconstruction.float()[..., : audio.shape[-1]]
+        losses = {
+            "waveform": (audio - reconstruction).abs().mean(),
+            "mel": mel_loss(audio, reconstruction),
+            "commitment": commitment,
+        }
+        total = (
+            settings.waveform_weight * losses["waveform"]
+            + settings.mel_weight * losses["mel"]
+            + settings.commitment_weight * losses["commitment"]
+        )
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        optimizer.step()
+        if report:
+            report(step, {name: value.item() for name, value in losses.items()})
+        if checkpoint and (step + 1) % checkpoint_every == 0:
+            save_run(checkpoint, model, optimizer, step + 1)
+    return model.eval()
+
+
+def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, **more) -> None:
+    """Write everything that a run needs to go on: weights, optimizer, random state, number of steps done."""
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "step": step,
+        **more,
+    }
+    with replace_when_complete(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Read what `save_run` wrote; returns the number of steps done."""
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    return state["step"]
+
+
+def progress_printer(every: int = 50) -> Callable[[int, dict[str, float]], None]:
+    """A report that prints each `every`-th step with the time it took."""
+    begin = time.monotonic()
+
+    def report(step: int, losses: dict[str, float]) -> None:
+        if step % every == 0:
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            print(f"step {step}  {figures}  {time.monotonic() - begin:.0f} s", flush=True)
+
+    return report
