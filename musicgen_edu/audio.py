@@ -58,12 +58,24 @@ def write_audio(path: str | os.PathLike, audio: Tensor | np.ndarray, sample_rate
     """
     import soundfile
 
-    samples = _samples(audio)
-    kind = Path(path).suffix.lstrip(".").upper() or "WAV"
-    if kind not in ("WAV", "FLAC"):
-        raise ValueError(f"cannot write {path}: expected a name that ends in .wav or .flac")
+    samples, kind = _samples(audio), check_writable(path)
     with replace_when_complete(path) as temporary:
         soundfile.write(temporary, samples.T, sample_rate, format=kind, subtype="PCM_16")
+
+
+def check_writable(path: str | os.PathLike) -> str:
+    """The format that a file name asks for, "WAV" or "FLAC".
+
+    Raises:
+        ValueError: another ending.
+        FileNotFoundError: the folder does not exist.
+    """
+    kind = Path(path).suffix.lstrip(".").upper()
+    if kind not in ("WAV", "FLAC"):
+        raise ValueError(f"cannot write {path}: expected a name that ends in .wav or .flac")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {Path(path).parent} does not exist")
+    return kind
 
 
 def _samples(audio: Tensor | np.ndarray) -> np.ndarray:

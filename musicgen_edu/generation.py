@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def generate_codes(
         codes: int64 [B, K, T], values 0 to V - 1.
     """
     config, rows = model.config, len(seeds)
-    check_sampling(sampling.temperature, sampling.top_k, sampling.top_p, config.codebook_size)
+    check_sampling(*astuple(sampling), codebook_size=config.codebook_size)
     table = check_table(delay_table(config.num_codebooks, frames) if table is None else table)
     device = model.positions.device
     steps = num_steps(table[:, :frames])

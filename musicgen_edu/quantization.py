@@ -31,8 +31,9 @@ def nearest_code(vectors: Tensor, codebook: Tensor) -> Tensor:
         codes: int64 [N], values 0 to V - 1.
     """
     check_shape("vectors", vectors, "N D", D=codebook.shape[1])
-    scores = 2 * vectors @ codebook.t() - codebook.pow(2).sum(1)  # [N, V], larger is nearer
-    return (scores - vectors.pow(2).sum(1, keepdim=True)).argmax(1)  # [N]
+    # The terms are added in the order of the published code: near ties then fall to the same entry.
+    distances = vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ codebook.t() + codebook.pow(2).sum(1)  # [N, V]
+    return distances.argmin(1)  # [N]
 
 
 def kmeans(vectors: Tensor, clusters: int, iterations: int = 10, generator: torch.Generator | None = None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,10 +19,12 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     return unconditional + scale * (conditional - unconditional)
 
 
-def check_sampling(temperature: float, top_k: int, top_p: float, codebook_size: int) -> None:
+def check_sampling(guidance_scale: float, temperature: float, top_k: int, top_p: float, codebook_size: int) -> None:
     """Raise a `ValueError` that names the setting which makes no sense."""
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be 0 (greedy) or more, not {temperature}")
+    if not math.isfinite(guidance_scale):
+        raise ValueError(f"guidance_scale must be a finite number, not {guidance_scale}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")
     if not 0 <= top_k <= codebook_size:
         raise ValueError(f"top_k must be 0 (off) to the codebook size {codebook_size}, not {top_k}")
     if not 0 <= top_p <= 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ from torch import Tensor
 
 from ..data.procedural import GRID, make_clip
 from ..encodec import EncodecModel
-from ..files import replace_when_complete
 from .losses import MelLoss
+from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,6 @@ class CodecTraining:
     bfloat16: bool = True
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Linear warm-up, then constant to the half, then half a cosine down to 0."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = max(0.0, (step - steps / 2) / (steps / 2))
-    return peak * 0.5 * (1 + math.cos(math.pi * progress))
-
-
 def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Iterator[Tensor]:
     """Batches of random segments [B, 1, N] of new procedural clips, four of each clip; `start` skips whole batches."""
     step = start
@@ -67,7 +57,7 @@ def train_codec(
     segments: Callable[[int], Iterator[Tensor]],
     checkpoint: Path | None = None,
     checkpoint_every: int = 250,
-    report: Callable[[int, dict[str, float]], None] | None = None,
+    report: Report | None = None,
 ) -> EncodecModel:
     """Train a codec; a run that was stopped goes on from its checkpoint and gets the same numbers.
 
@@ -93,8 +83,7 @@ def train_codec(
     batches = segments(step)
     for step in range(step, settings.steps):  # noqa: B020  the loop goes on where the run was
         audio = next(batches)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup)
+        set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup))
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
             latents = model.encoder(audio)
         quantized, _, commitment = model.quantizer(latents.float())
@@ -120,37 +109,3 @@ def train_codec(
         if checkpoint and (step + 1) % checkpoint_every == 0:
             save_run(checkpoint, model, optimizer, step + 1)
     return model.eval()
-
-
-def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, **more) -> None:
-    """Write everything that a run needs to go on: weights, optimizer, random state, number of steps done."""
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "step": step,
-        **more,
-    }
-    with replace_when_complete(path) as temporary:
-        torch.save(state, temporary)
-
-
-def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Read what `save_run` wrote; returns the number of steps done."""
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    return state["step"]
-
-
-def progress_printer(every: int = 50) -> Callable[[int, dict[str, float]], None]:
-    """A report that prints each `every`-th step with the time it took."""
-    begin = time.monotonic()
-
-    def report(step: int, losses: dict[str, float]) -> None:
-        if step % every == 0:
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            print(f"step {step}  {figures}  {time.monotonic() - begin:.0f} s", flush=True)
-
-    return report

@@ -1,16 +1,30 @@
 """`make tiny`: train the model that this package ships, from nothing but the procedural music.
 
-Each stage goes on where it was stopped: `python -m musicgen_edu.training.tiny codec`, then `lm`, then `export`.
+Four stages, each of which goes on where it was stopped: `codec` trains the codec, `codes` encodes captioned clips,
+`lm` trains text encoder and language model together on them, `export` writes the folder in the published format.
+`python -m musicgen_edu.training.tiny all` runs them in a row: some two hours on two CPU cores.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.procedural import caption, make_clip, random_piece
 from ..encodec import EncodecConfig, EncodecModel
-from .codec import CodecTraining, procedural_segments, progress_printer, train_codec
+from ..files import replace_when_complete
+from ..lm import LMConfig, MusicgenLM
+from ..text import TextEncoder
+from .codec import CodecTraining, procedural_segments, train_codec
+from .export import write_checkpoint
+from .lm import LMTraining, TextToCodes, train_lm
+from .runs import load_run, progress_printer
 
 CODEC = EncodecConfig(
     sampling_rate=16000,
@@ -23,6 +37,32 @@ CODEC = EncodecConfig(
 )
 CODEC_TRAINING = CodecTraining(steps=3000)
 
+FRAMES = 512  # of a training clip: 10.24 s
+SHARD = 512  # clips in a file of codes
+SHARDS = 32
+TEXT_SEED, CLIP_SEED = 1, 2  # kept apart from the codec's clips and from those that the evaluation uses
+
+TEXT = {  # T5Config
+    "vocab_size": 384,
+    "d_model": 96,
+    "d_kv": 24,
+    "d_ff": 192,
+    "num_layers": 2,
+    "num_heads": 4,
+    "dropout_rate": 0.0,
+    "decoder_start_token_id": 0,
+}
+LM = LMConfig(
+    dim=192, heads=3, layers=6, feed_forward=640, codebook_size=1024, text_dim=TEXT["d_model"], max_steps=FRAMES
+)
+LM_TRAINING = LMTraining()
+
+# Words that a user may write and that promise nothing the model could keep: it learns not to mind them.
+FILLERS = (
+    "a beautiful", "a little", "nice", "lovely", "short", "instrumental", "solo", "background", "please", "some",
+    "for a film", "for studying", "in the evening", "with feeling", "of the sea", "and", "very", "the", "music",
+)  # fmt: skip
+
 
 def train_tiny_codec(folder: Path) -> EncodecModel:
     """Train the codec, with its state in `folder`/codec.pt."""
@@ -33,14 +73,131 @@ def train_tiny_codec(folder: Path) -> EncodecModel:
     )
 
 
+def load_tiny_codec(folder: Path) -> EncodecModel:
+    """The trained codec of a run."""
+    codec = EncodecModel(CODEC)
+    load_run(folder / "codec.pt", codec)
+    return codec.eval()
+
+
+def clip_seed(index: int) -> np.random.SeedSequence:
+    """The seed of training clip number `index`."""
+    return np.random.SeedSequence((CLIP_SEED, index))
+
+
+def cache_codes(folder: Path, first: int = 0, every: int = 1) -> None:
+    """Encode the training clips once, in files of `SHARD` clips; `first` and `every` share the work among processes."""
+    codec = load_tiny_codec(folder)
+    for shard in range(first, SHARDS, every):
+        path = folder / f"codes-{shard:03d}.pt"
+        if path.exists():
+            continue
+        clips = [make_clip(clip_seed(shard * SHARD + i), FRAMES) for i in range(SHARD)]
+        parts = [
+            codec.encode(torch.from_numpy(np.stack([clip.audio for clip in clips[i : i + 16]]))[:, None])
+            for i in range(0, SHARD, 16)
+        ]
+        with replace_when_complete(path) as temporary:
+            torch.save({"codes": torch.cat(parts).short(), "captions": [clip.caption for clip in clips]}, temporary)
+        print(path, flush=True)
+
+
+def train_tokenizer(folder: Path):
+    """A tokenizer of our own: byte-pair merges of 20,000 captions, with every letter as a piece of last resort."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    rng = np.random.default_rng(TEXT_SEED)
+    texts = [with_fillers(caption(random_piece(rng), rng), rng) for _ in range(20_000)]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation(behavior="isolated")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TEXT["vocab_size"],
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        initial_alphabet=list("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'()-"),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=64
+    )
+    wrapped.save_pretrained(folder / "tokenizer")
+    return wrapped
+
+
+def with_fillers(text: str, rng: np.random.Generator) -> str:
+    """Put up to two words that promise nothing somewhere into a caption."""
+    words = text.split(" ")
+    for _ in range(int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
+        words.insert(int(rng.integers(len(words) + 1)), str(rng.choice(FILLERS)))
+    return " ".join(words)
+
+
+def new_tiny_lm(folder: Path) -> TextToCodes:
+    """Text encoder and language model of the tiny size, with fresh weights and the run's tokenizer."""
+    from transformers import AutoTokenizer, T5Config, T5EncoderModel
+
+    path = folder / "tokenizer"
+    tokenizer = AutoTokenizer.from_pretrained(path) if path.exists() else train_tokenizer(folder)
+    return TextToCodes(TextEncoder(T5EncoderModel(T5Config(**TEXT)), tokenizer), MusicgenLM(LM))
+
+
+def cached_batches(folder: Path, settings: LMTraining, start: int) -> Iterator[tuple[Tensor, list[str]]]:
+    """Batches of codes [B, K, T] and captions, in an order that the seed fixes, from step `start` on."""
+    shards = [torch.load(path, weights_only=True) for path in sorted(folder.glob("codes-*.pt"))]
+    codes = torch.cat([shard["codes"] for shard in shards])
+    captions = [text for shard in shards for text in shard["captions"]]
+    for step in range(start, settings.steps):
+        frames, batch = settings.phase(step)
+        rng = np.random.default_rng((settings.seed, step))
+        chosen = rng.choice(len(captions), batch, replace=False)
+        yield codes[chosen, :, :frames].long(), [with_fillers(captions[i], rng) for i in chosen]
+
+
+def train_tiny_lm(folder: Path) -> TextToCodes:
+    """Train text encoder and language model, with their state in `folder`/lm.pt."""
+    torch.manual_seed(TEXT_SEED)
+    return train_lm(
+        new_tiny_lm(folder),
+        LM_TRAINING,
+        partial(cached_batches, folder, LM_TRAINING),
+        folder / "lm.pt",
+        report=progress_printer(),
+    )
+
+
+def export(folder: Path, out: Path) -> None:
+    """Write the run's weights as a published MusicGen folder."""
+    model = new_tiny_lm(folder)
+    load_run(folder / "lm.pt", model)
+    write_checkpoint(out, model.text_model, model.tokenizer, model.lm, load_tiny_codec(folder), torch.float16)
+
+
 def main() -> None:
     """Run one stage, or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=("codec",))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("codec", "codes", "lm", "export", "all"))
     parser.add_argument("--folder", type=Path, default=Path("runs/tiny"), help="where the state of the run lives")
+    parser.add_argument("--out", type=Path, default=Path("assets/tiny"), help="where to write the model")
+    parser.add_argument("--part", default="0/1", help="of the codes: I/N encodes each N-th file from the I-th on")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    train_tiny_codec(arguments.folder)
+    if arguments.stage in ("codec", "all"):
+        train_tiny_codec(arguments.folder)
+    if arguments.stage in ("codes", "all"):
+        first, every = map(int, arguments.part.split("/"))
+        cache_codes(arguments.folder, first, every)
+    if arguments.stage in ("lm", "all"):
+        train_tiny_lm(arguments.folder)
+    if arguments.stage in ("export", "all"):
+        export(arguments.folder, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""Writing a model as a folder in the published MusicGen format, which `transformers` loads too."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoints import published_names
+from ..encodec import EncodecConfig, EncodecModel
+from ..files import replace_when_complete
+from ..lm import LMConfig, MusicgenLM
+
+
+def lm_tensors(model: MusicgenLM) -> dict[str, Tensor]:
+    """The language model's weights under their published names."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        sources = published_names(name, model.config.num_codebooks)
+        parts = tensor.unbind(0) if name == "embedding.tables" else tensor.chunk(len(sources))
+        tensors.update(zip(sources, parts, strict=True))
+    return tensors
+
+
+def codec_tensors(model: EncodecModel) -> dict[str, Tensor]:
+    """The codec's weights under their published names, each convolution as the two tensors of its weight norm."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        target = "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
+        if name.endswith(".conv.weight"):
+            norm = tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
+            tensors[target.removesuffix("weight") + "weight_g"] = norm
+            tensors[target.removesuffix("weight") + "weight_v"] = tensor
+        else:
+            tensors[target] = tensor
+    return tensors
+
+
+def codec_dict(config: EncodecConfig) -> dict:
+    """The `audio_encoder` part of `config.json`."""
+    fields = (
+        "sampling_rate audio_channels num_filters hidden_size codebook_size num_residual_layers num_lstm_layers "
+        "kernel_size last_kernel_size residual_kernel_size dilation_growth_rate compress use_causal_conv "
+        "use_conv_shortcut pad_mode trim_right_ratio"
+    )
+    return {
+        "model_type": "encodec",
+        **{name: getattr(config, name) for name in fields.split()},
+        "upsampling_ratios": list(config.upsampling_ratios),
+        "codebook_dim": config.hidden_size,
+        "target_bandwidths": [config.bandwidth],
+        "norm_type": "weight_norm",
+        "normalize": False,
+        "chunk_length_s": None,
+        "overlap": None,
+    }
+
+
+def lm_dict(config: LMConfig) -> dict:
+    """The `decoder` part of `config.json`."""
+    return {
+        "model_type": "musicgen_decoder",
+        "hidden_size": config.dim,
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.layers,
+        "ffn_dim": config.feed_forward,
+        "num_codebooks": config.num_codebooks,
+        "vocab_size": config.codebook_size,
+        "max_position_embeddings": config.max_steps,
+        "audio_channels": 1,
+        "activation_function": "gelu",
+        "scale_embedding": False,
+        "dropout": 0.0,
+        "bos_token_id": config.special,
+        "pad_token_id": config.special,
+        "tie_word_embeddings": False,
+    }
+
+
+def write_checkpoint(
+    folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: EncodecModel, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write `config.json`, `model.safetensors`, tokenizer, generation and feature extractor configurations.
+
+    Args:
+        folder: made if it does not exist.
+        text_model: a T5 encoder of `transformers`.
+        tokenizer: its tokenizer.
+        lm, codec: the trained parts.
+        dtype: number format in the file; `config.json` asks for float32 computation whatever it is.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = {name: t for name, t in text_model.state_dict().items() if name != "encoder.embed_tokens.weight"}
+    tensors = {f"text_encoder.{name}": tensor for name, tensor in text.items()} | lm_tensors(lm) | codec_tensors(codec)
+    tensors = {name: tensor.detach().to(dtype).contiguous().clone() for name, tensor in tensors.items()}
+    config = {
+        "architectures": ["MusicgenForConditionalGeneration"],
+        "model_type": "musicgen",
+        "dtype": "float32",
+        "is_encoder_decoder": True,
+        "text_encoder": {"model_type": "t5", **text_model.config.to_diff_dict()},
+        "audio_encoder": codec_dict(codec.config),
+        "decoder": lm_dict(lm.config),
+    }
+    special = lm.config.special
+    generation = {
+        "bos_token_id": special,
+        "pad_token_id": special,
+        "decoder_start_token_id": special,
+        "do_sample": True,
+        "guidance_scale": 3.0,
+        "top_k": 250,
+        "max_length": lm.config.max_steps,
+    }
+    features = {
+        "feature_extractor_type": "EncodecFeatureExtractor",
+        "processor_class": "MusicgenProcessor",
+        "feature_size": codec.config.audio_channels,
+        "sampling_rate": codec.config.sampling_rate,
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
+    tokenizer.save_pretrained(folder)
+    for name, content in (
+        ("config.json", config),
+        ("generation_config.json", generation),
+        ("preprocessor_config.json", features),
+    ):
+        with replace_when_complete(folder / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    with replace_when_complete(folder / "model.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
