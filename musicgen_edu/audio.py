@@ -130,7 +130,9 @@ def wav_bytes(audio: Tensor | np.ndarray, sample_rate: int) -> bytes:
 
 
 def player_html(audio: Tensor | np.ndarray, sample_rate: int, caption: str = "", spectrogram: bool = True) -> str:
-    """A captioned player with the sound's spectrogram below it, as self-contained HTML: it also speaks to a silent room.
+    """A captioned player with the sound's spectrogram below it, as HTML that needs no other file.
+
+    The picture speaks to a silent room.
 
     Args:
         audio: float [N] or [C, N].

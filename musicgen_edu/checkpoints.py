@@ -248,8 +248,14 @@ def codec_config(config: dict) -> EncodecConfig:
     frame_rate = math.ceil(values["sampling_rate"] / math.prod(values["upsampling_ratios"]))
     bits = math.ceil(math.log2(values["codebook_size"]))
     bandwidth = config.get("target_bandwidths", [1.5, 3.0, 6.0, 12.0, 24.0])[-1]
-    if config.get("normalize") or config.get("chunk_length_s") or config.get("norm_type", "weight_norm") != "weight_norm":
-        raise CheckpointError("this codec normalizes, chunks or uses another norm than weight norm: not MusicGen's EnCodec")
+    if (
+        config.get("normalize")
+        or config.get("chunk_length_s")
+        or config.get("norm_type", "weight_norm") != "weight_norm"
+    ):
+        raise CheckpointError(
+            "this codec normalizes, chunks or uses another norm than weight norm: not MusicGen's EnCodec"
+        )
     return EncodecConfig(**values, num_codebooks=int(1000 * bandwidth // (frame_rate * bits)))
 
 
@@ -294,4 +300,6 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{name} is not a local folder and could not be fetched from the hub: {reason}") from error
+        raise CheckpointError(
+            f"{name} is not a local folder and could not be fetched from the hub: {reason}"
+        ) from error

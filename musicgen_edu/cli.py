@@ -39,10 +39,16 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--seconds", type=float, default=8.0, help="length of the clip (default: %(default)g)")
     generate.add_argument("--seed", type=int, help="the same prompt and seed give the same music (default: a new one)")
     generate.add_argument(
-        "--guidance", type=float, default=3.0, help="how strongly the text steers; 1 is as learned (default: %(default)g)"
+        "--guidance",
+        type=float,
+        default=3.0,
+        help="how strongly the text steers; 1 is as learned (default: %(default)g)",
     )
     generate.add_argument(
-        "--temperature", type=float, default=1.0, help="0 takes the likeliest code, more is wilder (default: %(default)g)"
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="0 takes the likeliest code, more is wilder (default: %(default)g)",
     )
     generate.add_argument(
         "--top-k", type=int, default=250, help="draw from the k likeliest codes only; 0 is all (default: %(default)s)"
@@ -87,7 +93,9 @@ def run_generate(arguments: argparse.Namespace) -> None:
     )
     write_audio(arguments.out, audio[0], model.sample_rate)
     seconds = audio.shape[-1] / model.sample_rate
-    print(f"{arguments.out}: {seconds:.2f} s at {model.sample_rate} Hz, seed {seed}, in {time.monotonic() - begin:.1f} s")
+    print(
+        f"{arguments.out}: {seconds:.2f} s at {model.sample_rate} Hz, seed {seed}, in {time.monotonic() - begin:.1f} s"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -145,7 +145,9 @@ class LayerText:
 class Decoder(nn.Module):
     """A stack of layers and, unless switched off, a final norm."""
 
-    def __init__(self, dim: int, heads: int, layers: int, feed_forward: int, bias: bool = False, final_norm: bool = True):
+    def __init__(
+        self, dim: int, heads: int, layers: int, feed_forward: int, bias: bool = False, final_norm: bool = True
+    ):
         super().__init__()
         if dim % heads:
             raise ValueError(f"the width D = {dim} must be a multiple of the number of heads H = {heads}")
@@ -167,9 +169,7 @@ class Decoder(nn.Module):
         width = weight.shape[0] // self.heads
         return [KeyValueCache(rows, self.heads, steps, width, weight) for _ in self.layers]
 
-    def forward(
-        self, x: Tensor, texts: list[LayerText | None], caches: list[KeyValueCache] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, texts: list[LayerText | None], caches: list[KeyValueCache] | None = None) -> Tensor:
         """x [B, S, D], what `prepare` made of the condition, and caches if x follows earlier steps; [B, S, D] out."""
         for i, layer in enumerate(self.layers):
             x = layer(x, texts[i], caches[i] if caches else None)

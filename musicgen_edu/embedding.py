@@ -60,7 +60,7 @@ def check_tokens(sequence: Tensor, num_codebooks: int, rows: int) -> None:
     check_shape("sequence", sequence, "B K S", K=num_codebooks)
     if sequence.dtype != torch.int64:
         raise ValueError(f"a sequence must be int64, not {sequence.dtype}")
-    if sequence.numel() and not (0 <= int(sequence.min()) and int(sequence.max()) < rows):
+    if sequence.numel() and not (int(sequence.min()) >= 0 and int(sequence.max()) < rows):
         raise ValueError(
             f"tokens must be 0 to {rows - 1}, but they reach from {int(sequence.min())} to {int(sequence.max())}"
         )

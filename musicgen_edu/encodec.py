@@ -76,7 +76,9 @@ class Conv1d(nn.Module):
     as much more as the last window needs to be complete.
     """
 
-    def __init__(self, config: EncodecConfig, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1):
+    def __init__(
+        self, config: EncodecConfig, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1
+    ):
         super().__init__()
         self.causal, self.pad_mode = config.use_causal_conv, config.pad_mode
         self.stride, self.span = stride, (kernel - 1) * dilation + 1
@@ -148,9 +150,7 @@ class LSTM(nn.Module):
 
 
 def _residual_blocks(config: EncodecConfig, channels: int) -> list[nn.Module]:
-    return [
-        ResidualBlock(config, channels, config.dilation_growth_rate**i) for i in range(config.num_residual_layers)
-    ]
+    return [ResidualBlock(config, channels, config.dilation_growth_rate**i) for i in range(config.num_residual_layers)]
 
 
 def seanet_encoder(config: EncodecConfig) -> list[nn.Module]:
@@ -244,7 +244,7 @@ class EncodecModel(nn.Module):
             ValueError: wrong shape, or a code outside the codebook (the special token of a pattern, for example).
         """
         check_shape("codes", codes, "B K T")
-        if codes.numel() and not (0 <= int(codes.min()) and int(codes.max()) < self.config.codebook_size):
+        if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.config.codebook_size):
             raise ValueError(
                 f"codes must be 0 to {self.config.codebook_size - 1}, "
                 f"but they reach from {int(codes.min())} to {int(codes.max())}"
@@ -260,7 +260,9 @@ class EncodecModel(nn.Module):
 def check_audio(audio: Tensor) -> None:
     """Raise a `ValueError` unless audio is floating point, finite and not empty."""
     if not audio.is_floating_point():
-        raise ValueError(f"audio must be floating point in [-1, 1], but its type is {audio.dtype}; divide integers first")
+        raise ValueError(
+            f"audio must be floating point in [-1, 1], but its type is {audio.dtype}; divide integers first"
+        )
     if audio.shape[-1] == 0:
         raise ValueError("audio has no samples: N must be at least 1")
     if not torch.isfinite(audio).all():

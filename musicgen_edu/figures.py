@@ -139,7 +139,10 @@ def pipeline(*lit: str, width: int = 940) -> Picture:
         f'<path d="M0 0 L8 4 L0 8 z" fill="{INK}"/></marker></defs>'
     )
     # The text's way crosses the line that leads back: a gap of paper lets one pass over the other.
-    bridge = f'<path d="M475 96 V116" stroke="{PAPER}" stroke-width="9"/><path d="M475 92 V120" stroke="{INK}" stroke-width="1.6"/>'
+    bridge = (
+        f'<path d="M475 96 V116" stroke="{PAPER}" stroke-width="9"/>'
+        f'<path d="M475 92 V120" stroke="{INK}" stroke-width="1.6"/>'
+    )
     notes = (
         label(545, 88, "cross-attention", 11)
         + label(725, 96, "one column of K tokens a step, S steps", 11)
@@ -248,7 +251,9 @@ def token_probabilities(columns: dict[str, Tensor], chosen: int, count: int = 14
     for i, name in enumerate(names):
         place = np.arange(count) + (i - (len(names) - 1) / 2) * width
         heights = columns[name].float().cpu()[top].numpy()
-        axes.bar(place, heights, width, label=name, color=tones[i % 3], hatch=hatches[i % 3], edgecolor=INK, linewidth=0.6)
+        axes.bar(
+            place, heights, width, label=name, color=tones[i % 3], hatch=hatches[i % 3], edgecolor=INK, linewidth=0.6
+        )
     axes.set_xticks(range(count), [f"{t}\n(drawn)" if t == chosen else str(t) for t in top])
     axes.set_xlabel("token")
     axes.set_ylabel("probability")

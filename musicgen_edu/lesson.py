@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def lesson_size() -> str:
-    """"quick", "cpu" or "gpu": what `MUSICGEN_EDU_SIZE` says, else "gpu" where CUDA works and "cpu" elsewhere.
+    """ "quick", "cpu" or "gpu": what `MUSICGEN_EDU_SIZE` says, else "gpu" where CUDA works and "cpu" elsewhere.
 
     Raises:
         ValueError: the variable names another size.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,14 @@ CONFIGS = {
     "medium": LMConfig(dim=1536, heads=24, layers=48, feed_forward=6144),
     "large": LMConfig(dim=2048, heads=32, layers=48, feed_forward=8192),
 }
-_STUDENT = {"text_dim": 512, "special_tokens": 2, "bias": True, "head_bias": True, "final_norm": False, "text_layers": 2}
+_STUDENT = {
+    "text_dim": 512,
+    "special_tokens": 2,
+    "bias": True,
+    "head_bias": True,
+    "final_norm": False,
+    "text_layers": 2,
+}
 CONFIGS["MusicGen-1"] = LMConfig(dim=1024, heads=8, layers=8, feed_forward=2048, **_STUDENT)
 CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=4096, **_STUDENT)
 
@@ -79,7 +87,7 @@ class MusicgenLM(nn.Module):
             config.dim, config.heads, config.layers, config.feed_forward, config.bias, config.final_norm
         )
         widths = [config.text_dim] + [config.dim] * config.text_layers
-        self.text_projection = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.text_projection = nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(widths)))
         # K heads side by side in one matrix: rows k*V to (k+1)*V - 1 belong to codebook k.
         self.heads = nn.Linear(config.dim, config.num_codebooks * config.codebook_size, bias=config.head_bias)
         self.register_buffer("positions", sinusoidal_positions(config.max_steps, config.dim), persistent=False)

@@ -136,7 +136,27 @@ def save_musicgen(model: MusicgenForConditionalGeneration, folder: Path) -> Path
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = "<pad> </s> <unk> a calm fast bell organ melody in c minor major no drums with slow piano and".split()
+    words = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "a",
+        "calm",
+        "fast",
+        "bell",
+        "organ",
+        "melody",
+        "in",
+        "c",
+        "minor",
+        "major",
+        "no",
+        "drums",
+        "with",
+        "slow",
+        "piano",
+        "and",
+    ]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from judges import PUBLISHED_CODEC, our_codec, their_codec
 
+from judges import PUBLISHED_CODEC, our_codec, their_codec
 from musicgen_edu.encodec import EncodecConfig, EncodecModel
 
 HOP = 16  # of the small codec
@@ -90,7 +90,9 @@ def test_codes_of_fewer_codebooks_are_the_first_rows():
 
 
 def test_training_pass_reaches_every_weight():
-    codec = EncodecModel(EncodecConfig(num_filters=4, upsampling_ratios=(4, 2), hidden_size=8, codebook_size=16)).train()
+    codec = EncodecModel(
+        EncodecConfig(num_filters=4, upsampling_ratios=(4, 2), hidden_size=8, codebook_size=16)
+    ).train()
     audio = torch.randn(2, 1, 101)
     made, codes, commitment = codec(audio)
     assert made.shape == audio.shape

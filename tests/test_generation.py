@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from judges import our_lm, their_musicgen
 
+from judges import our_lm, their_musicgen
 from musicgen_edu.decoder import KeyValueCache
 from musicgen_edu.generation import Sampling, delay_table, generate_codes
 from musicgen_edu.patterns import PATTERNS, pattern_table
@@ -108,8 +108,13 @@ def test_progress_counts_the_steps(lm):
 def test_the_special_ending_fills_finished_codebooks_with_the_special_token(lm, monkeypatch):
     seen = []
     step = type(lm).step
-    monkeypatch.setattr(type(lm), "step", lambda self, columns, state: (seen.append(columns), step(self, columns, state))[1])
-    for ending, rows in (("special", [[True, False, False, False], [True, True, False, False]]), ("continue", [[False] * 4] * 2)):
+    monkeypatch.setattr(
+        type(lm), "step", lambda self, columns, state: (seen.append(columns), step(self, columns, state))[1]
+    )
+    for ending, rows in (
+        ("special", [[True, False, False, False], [True, True, False, False]]),
+        ("continue", [[False] * 4] * 2),
+    ):
         seen.clear()
         generate_codes(lm, 6, [1], None, SAMPLING, table=delay_table(4, 6, ending))
         assert [(column[0, :, 0] == 16).tolist() for column in seen[-2:]] == rows
@@ -168,7 +173,13 @@ def test_random_numbers_of_a_row_are_its_own_and_a_longer_run_begins_like_a_shor
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [((3, -1, 0, 0), "temperature"), ((3, 1, 17, 0), "codebook size 16, not 17"), ((3, 1, -1, 0), "top_k"), ((3, 1, 0, 1.5), "top_p"), ((float("inf"), 1, 0, 0), "guidance_scale")],
+    [
+        ((3, -1, 0, 0), "temperature"),
+        ((3, 1, 17, 0), "codebook size 16, not 17"),
+        ((3, 1, -1, 0), "top_k"),
+        ((3, 1, 0, 1.5), "top_p"),
+        ((float("inf"), 1, 0, 0), "guidance_scale"),
+    ],
 )
 def test_settings_that_make_no_sense_are_named(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from judges import SMALL_DECODER, our_lm, spread, their_musicgen
-from transformers import MusicgenForCausalLM, MusicgenDecoderConfig
+from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 
+from judges import SMALL_DECODER, our_lm, spread
 from musicgen_edu.decoder import Condition, KeyValueCache, join_heads, split_heads
 from musicgen_edu.embedding import CodebookEmbedding, sinusoidal_positions
 from musicgen_edu.lm import CONFIGS, LMConfig, MusicgenLM, codebook_loss, count_parameters, on_meta

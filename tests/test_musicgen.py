@@ -6,10 +6,10 @@ import json
 
 import pytest
 import torch
-from judges import save_musicgen, their_musicgen
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
+from judges import save_musicgen, their_musicgen
 from musicgen_edu import MusicGen
 from musicgen_edu.generation import Sampling, delay_table, generate_codes
 
@@ -48,7 +48,9 @@ def their_greedy_codes(theirs, folder, frames, monkeypatch):
     """The codes that `transformers` hands to its codec."""
     seen = []
     decode = theirs.audio_encoder.decode
-    monkeypatch.setattr(theirs.audio_encoder, "decode", lambda codes, *a, **k: (seen.append(codes), decode(codes, *a, **k))[1])
+    monkeypatch.setattr(
+        theirs.audio_encoder, "decode", lambda codes, *a, **k: (seen.append(codes), decode(codes, *a, **k))[1]
+    )
     audio = their_greedy_audio(theirs, folder, frames)
     return seen[0][0], audio
 
@@ -146,7 +148,9 @@ def test_old_and_new_names_of_weight_norm_load_alike(folder, ours, tmp_path):
     found = set()
     for old in (False, True):
         copy = copy_of(folder, tmp_path / str(old), lambda tensors, old=old: fold(tensors, old))
-        found |= {name.rsplit(".", 1)[-1] for name in load_file(copy / "model.safetensors") if "encoder.layers.0.conv" in name}
+        found |= {
+            name.rsplit(".", 1)[-1] for name in load_file(copy / "model.safetensors") if "encoder.layers.0.conv" in name
+        }
         other = MusicGen.from_pretrained(copy, device="cpu")
         for (name, a), b in zip(ours.codec.state_dict().items(), other.codec.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, msg=name)
@@ -163,7 +167,7 @@ def test_known_buffers_are_checked_and_dropped(folder, ours, tmp_path):
         model.generate_codes(["a"], 0.3, top_k=8, seed=1), ours.generate_codes(["a"], 0.3, top_k=8, seed=1)
     )
     bad = copy_of(folder, tmp_path / "bad", lambda t: t.update({name: torch.rand(64, 32)}))
-    with pytest.raises(ValueError, match="embed_positions.weights is not the sinusoidal table"):
+    with pytest.raises(ValueError, match=r"embed_positions\.weights is not the sinusoidal table"):
         MusicGen.from_pretrained(bad)
 
 
@@ -197,7 +201,7 @@ def test_a_truncated_file_is_named(folder, tmp_path):
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(folder, tmp_path):
-    with pytest.raises(ValueError, match="has no config.json"):
+    with pytest.raises(ValueError, match=r"has no config\.json"):
         MusicGen.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not readable as JSON"):
@@ -214,6 +218,8 @@ def test_a_folder_that_is_no_checkpoint_is_named(folder, tmp_path):
 
 def test_an_unknown_hub_name_without_a_network_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(ValueError, match="facebook/no-such-model is not a local folder and could not be fetched") as caught:
+    with pytest.raises(
+        ValueError, match="facebook/no-such-model is not a local folder and could not be fetched"
+    ) as caught:
         MusicGen.from_pretrained("facebook/no-such-model")
     assert "\n" not in str(caught.value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from judges import our_lm, their_musicgen
-from transformers import MusicgenForCausalLM, MusicgenDecoderConfig
+from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 
+from judges import our_lm, their_musicgen
 from musicgen_edu.embedding import CodebookEmbedding
 from musicgen_edu.patterns import (
     PATTERNS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -87,7 +88,7 @@ def test_kmeans_finds_separated_clusters_and_never_gets_worse():
         return ((vectors - found[nearest_code(vectors, found)]) ** 2).sum(1).mean().item()
 
     errors = [distortion(i) for i in range(8)]
-    assert all(b <= a + 1e-6 for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b <= a + 1e-6 for a, b in itertools.pairwise(errors))
     start = kmeans(vectors, 3, 10, torch.Generator().manual_seed(3))
     assert start.shape == (3, 2)
 
@@ -151,7 +152,7 @@ def test_error_falls_with_each_stage(trained_rvq):
     codes = trained_rvq.encode(x)
     errors = [((trained_rvq.decode(codes[:, :k]) - x) ** 2).mean().item() for k in range(1, 5)]
     assert errors[0] < (x**2).mean()
-    assert all(b < a for a, b in zip(errors, errors[1:], strict=False)), errors
+    assert all(b < a for a, b in itertools.pairwise(errors)), errors
 
 
 def test_each_stage_quantizes_what_is_left_over(trained_rvq):

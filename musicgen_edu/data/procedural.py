@@ -7,7 +7,7 @@ the sound. Everything is made from a seed; nothing is downloaded.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -24,7 +24,12 @@ PROGRESSIONS = {  # scale degrees of the chords, one a bar
 }
 # One bar of melody in halves of a beat: (start, length), for bars of three and of four beats.
 RHYTHMS = {
-    4: (((0, 2), (2, 2), (4, 2), (6, 2)), ((0, 4), (4, 2), (6, 2)), ((0, 2), (2, 1), (3, 1), (4, 4)), ((0, 3), (3, 1), (4, 4))),
+    4: (
+        ((0, 2), (2, 2), (4, 2), (6, 2)),
+        ((0, 4), (4, 2), (6, 2)),
+        ((0, 2), (2, 1), (3, 1), (4, 4)),
+        ((0, 3), (3, 1), (4, 4)),
+    ),
     3: (((0, 2), (2, 2), (4, 2)), ((0, 4), (4, 2)), ((0, 2), (2, 1), (3, 1), (4, 2))),
 }
 
@@ -145,7 +150,7 @@ def _note_sound(note: Note, timbre: str) -> np.ndarray:
     return sound
 
 
-@lru_cache(maxsize=None)
+@cache
 def tone(timbre: str, pitch: int) -> np.ndarray:
     """One long note of a timbre (or of the "bass"): float32 [LONGEST], phase 0 at the start.
 
@@ -195,7 +200,7 @@ def _attack(time: np.ndarray, seconds: float) -> np.ndarray:
     return np.minimum(time / seconds, 1.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def drum_sound(name: str) -> np.ndarray:
     """One stroke of a drum machine, always the same: "kick", "snare" or "hat", float32 [N]."""
     time = np.arange(int(0.24 * SAMPLE_RATE)) / SAMPLE_RATE

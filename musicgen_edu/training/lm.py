@@ -23,7 +23,7 @@ class LMTraining:
     of rows that are trained without their caption, which is what guidance needs.
     """
 
-    phases: tuple[tuple[int, int, int], ...] = ((256, 16, 3000), (512, 8, 2000))
+    phases: tuple[tuple[int, int, int], ...] = ((256, 16, 3400), (512, 8, 2600))
     learning_rate: float = 2e-3
     warmup: int = 200
     hold: float = 0.4

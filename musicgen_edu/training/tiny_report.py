@@ -89,7 +89,9 @@ def fit_probe(model: MusicGen, count: int = 1200) -> AttributeProbe:
 def accuracy(found: list[dict], wanted: list[dict], counts: Callable[[int, str], bool]) -> dict[str, float]:
     """Share of clips that have the wanted attribute, over the clips for which `counts(i, name)` is true."""
     return {
-        name: float(np.mean([f[name] == w[name] for i, (f, w) in enumerate(zip(found, wanted, strict=True)) if counts(i, name)]))
+        name: float(
+            np.mean([f[name] == w[name] for i, (f, w) in enumerate(zip(found, wanted, strict=True)) if counts(i, name)])
+        )
         for name in CHANCE
     }
 

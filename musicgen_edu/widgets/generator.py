@@ -46,6 +46,9 @@ class Settings:
         return f"“{self.prompt}”, {self.seconds:g} s, guidance {self.guidance_scale:g}, seed {self.seed}"
 
 
+DEFAULT = Settings()
+
+
 class Stopped(Exception):
     """Raised within a generation that was asked to stop."""
 
@@ -66,7 +69,7 @@ class Generator:
         made_with: the settings of that clip.
     """
 
-    def __init__(self, model: MusicGen, settings: Settings = Settings()):
+    def __init__(self, model: MusicGen, settings: Settings = DEFAULT):
         self.model, self.settings = model, settings
         self.status, self.message, self.steps = "ready", "Press Generate.", (0, 0)
         self.audio: Tensor | None = None
@@ -84,10 +87,14 @@ class Generator:
     def cost(self) -> str:
         """One sentence on what the current settings ask of the model."""
         settings, K = self.settings, self.model.lm.config.num_codebooks
-        frames = self.model.frames(settings.seconds)
-        with_text = {0: "once without the text", 1: "once with the text"}
-        passes = with_text.get(settings.guidance_scale, "twice, with and without the text")
-        return f"{settings.seconds:g} s = {frames} frames, made in {frames + K - 1} steps; each step asks the model {passes}."
+        try:
+            frames = self.model.frames(settings.seconds)
+        except ValueError as error:
+            return _sentence(error)
+        alone = {0: "once, without the text", 1: "once, with the text"}
+        passes = alone.get(settings.guidance_scale, "twice, with and without the text")
+        steps = frames + K - 1
+        return f"{settings.seconds:g} s = {frames} frames, made in {steps} steps. Each step asks the model {passes}."
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> bool:
         """Generate a clip from the settings; true if it was finished, otherwise `status` and `message` say why not.
@@ -150,7 +157,7 @@ class GeneratorPanel:
         settings: what to start from.
     """
 
-    def __init__(self, model: MusicGen, settings: Settings = Settings()):
+    def __init__(self, model: MusicGen, settings: Settings = DEFAULT):
         self.generator = Generator(model, settings)
         self._thread: threading.Thread | None = None
         self._make_controls(settings, model.max_seconds)
@@ -169,12 +176,26 @@ class GeneratorPanel:
         common = {"style": _LABEL, "layout": _WIDE}
         options = [("choose one", ""), *((text, text) for text in EXAMPLES)]
         self.example = ipywidgets.Dropdown(options=options, value="", description="Example prompts", **common)
-        self.prompt = ipywidgets.Text(settings.prompt, description="Prompt", placeholder="describe some music", **common)
+        self.prompt = ipywidgets.Text(
+            settings.prompt, description="Prompt", placeholder="describe some music", **common
+        )
         self.seconds = ipywidgets.FloatSlider(
-            settings.seconds, min=1, max=int(longest), step=0.5, description="Length (s)", readout_format=".1f", **common
+            settings.seconds,
+            min=1,
+            max=int(longest),
+            step=0.5,
+            description="Length (s)",
+            readout_format=".1f",
+            **common,
         )
         self.guidance_scale = ipywidgets.FloatSlider(
-            settings.guidance_scale, min=0, max=LARGEST_GUIDANCE, step=0.5, description="Guidance", readout_format=".1f", **common
+            settings.guidance_scale,
+            min=0,
+            max=LARGEST_GUIDANCE,
+            step=0.5,
+            description="Guidance",
+            readout_format=".1f",
+            **common,
         )
         self.seed = ipywidgets.BoundedIntText(
             settings.seed, min=0, max=LARGEST_SEED, description="Seed", style=_LABEL, layout={"width": "240px"}
@@ -259,7 +280,8 @@ def _line(text: str, strong: bool = False, margin: bool = False) -> str:
     # An error is told by a word and a frame, not by colour alone.
     text = html.escape(text)
     if strong:
-        return f'<div role="alert" style="border:2px solid currentColor;padding:4px 8px;margin:4px 0"><b>Error.</b> {text}</div>'
+        frame = "border:2px solid currentColor;padding:4px 8px;margin:4px 0"
+        return f'<div role="alert" style="{frame}"><b>Error.</b> {text}</div>'
     return f'<div role="status" style="{"margin-left:134px;" if margin else ""}line-height:1.4">{text}</div>'
 
 

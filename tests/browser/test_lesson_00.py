@@ -1,0 +1,127 @@
+"""Lesson 00 as a learner uses it: opened in JupyterLab, run, and its panel played with mouse and keyboard."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+import soundfile
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 240_000  # ms; a busy machine with two cores needs it
+RUN_ALL = """async () => {
+    const app = window.jupyterapp;
+    await app.restored;
+    while (!app.shell.currentWidget?.sessionContext) await new Promise(done => setTimeout(done, 100));
+    const panel = app.shell.currentWidget;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+    return await app.commands.execute('notebook:run-all-cells');
+}"""
+
+
+def open_and_run(page, address: str):
+    """Open a lesson, run all its cells, and return the panel's box on the page."""
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.wait_for_function("window.jupyterapp")
+    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
+    panel = page.locator(".widget-vbox", has=page.get_by_role("button", name="Generate")).first
+    panel.wait_for(state="attached")
+    panel.scroll_into_view_if_needed()
+    return panel
+
+
+def wait_for_text(panel, text: str) -> None:
+    panel.get_by_text(text).first.wait_for()
+
+
+def clip_source(panel) -> str | None:
+    """The data URL of the panel's player, or None while there is none."""
+    audio = panel.locator("audio")
+    return audio.get_attribute("src") if audio.count() else None
+
+
+def heard(source: str) -> tuple[float, float]:
+    """Seconds and loudest sample of a WAV data URL."""
+    head, data = source.split(",", 1)
+    assert head == "data:audio/wav;base64"
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+    return len(samples) / rate, float(abs(samples).max())
+
+
+def move(panel, label: str, key: str) -> None:
+    """Focus a slider's handle and press a key."""
+    slider = panel.locator(".widget-slider", has_text=label)
+    slider.locator(".noUi-handle").focus()
+    slider.locator(".noUi-handle").press(key)
+
+
+def test_the_lesson_runs_and_its_panel_plays(browser, lab):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    panel = open_and_run(page, lab("00_hear_it_first.ipynb"))
+
+    # What "panel-still" generated from code is already there.
+    wait_for_text(panel, "Done:")
+    first = clip_source(panel)
+    assert heard(first)[0] == 1.0
+
+    # Every control, and the text that answers to it.
+    panel.get_by_label("Example prompts").select_option("a sad organ piece in D minor, no drums")
+    prompt = panel.get_by_label("Prompt", exact=True)
+    assert prompt.input_value() == "a sad organ piece in D minor, no drums"
+    move(panel, "Length", "ArrowRight")
+    wait_for_text(panel, "1.5 s = 75 frames, made in 78 steps.")
+    move(panel, "Guidance", "Home")
+    wait_for_text(panel, "Each step asks the model once, without the text.")
+    move(panel, "Guidance", "ArrowRight")
+    move(panel, "Guidance", "ArrowRight")
+    wait_for_text(panel, "Each step asks the model once, with the text.")
+    panel.get_by_label("Seed").fill("11")
+    panel.get_by_label("Seed").press("Tab")
+
+    # Generate by mouse.
+    panel.get_by_role("button", name="Generate").click()
+    wait_for_text(panel, "Done: “a sad organ piece in D minor, no drums”, 1.5 s, guidance 1, seed 11.")
+    second = clip_source(panel)
+    seconds, loudest = heard(second)
+    assert second != first
+    assert seconds == 1.5
+    assert loudest > 0.01, "the clip is silent"
+    assert panel.get_by_role("img").get_attribute("alt").startswith("mel spectrogram of: “a sad organ")
+    assert abs(panel.locator("audio").evaluate("a => a.duration") - 1.5) < 0.01, "the browser cannot play the clip"
+
+    # An empty prompt: one sentence, and the last clip stays.
+    prompt.fill("")
+    panel.get_by_role("button", name="Generate").click()
+    wait_for_text(panel, "The prompt is empty: write a few words, or choose an example.")
+    assert clip_source(panel) == second
+
+    # Generate by keyboard alone.
+    prompt.fill("a lively bell tune")
+    panel.get_by_label("Seed").press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Generate"
+    page.keyboard.press("Space")
+    wait_for_text(panel, "Done: “a lively bell tune”, 1.5 s, guidance 1, seed 11.")
+    third = clip_source(panel)
+    assert third != second
+    assert heard(third)[1] > 0.01
+    page.close()
+
+
+def test_stop_is_heard_while_the_model_works(browser, lab):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    panel = open_and_run(page, lab("00_hear_it_first.ipynb"))
+    wait_for_text(panel, "Done:")
+    before = clip_source(panel)
+    move(panel, "Length", "End")
+    wait_for_text(panel, "10 s = 500 frames")
+    panel.get_by_role("button", name="Generate").click()
+    wait_for_text(panel, "Generating: step")
+    panel.get_by_role("button", name="Stop").click()
+    wait_for_text(panel, "Stopped after")
+    assert clip_source(panel) == before
+    page.close()

@@ -1,0 +1,111 @@
+"""The command line: what it writes, and that a failure leaves nothing half done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import soundfile
+import torch
+
+from judges import save_musicgen, their_musicgen
+from musicgen_edu.cli import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(save_musicgen(their_musicgen(), tmp_path_factory.mktemp("musicgen")))
+
+
+def run(folder, out, *more):
+    return main(
+        ["generate", "a calm bell", "--model", folder, "--out", str(out), "--seconds", "0.5", "--top-k", "8", *more]
+    )
+
+
+def test_it_writes_a_sound_file_that_the_seed_repeats(folder, tmp_path, capsys):
+    for name in ("a.wav", "b.wav", "c.flac"):
+        assert run(folder, tmp_path / name, "--seed", "5") == 0
+    assert "0.50 s at 800 Hz, seed 5" in capsys.readouterr().out
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert (len(samples), rate) == (400, 800)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    flac, _ = soundfile.read(tmp_path / "c.flac")
+    assert abs(flac - samples).max() <= 1 / 32768  # the two formats round differently
+    run(folder, tmp_path / "b.wav", "--seed", "6")
+    assert (tmp_path / "a.wav").read_bytes() != (tmp_path / "b.wav").read_bytes()
+
+
+def test_the_seed_that_was_drawn_is_printed_and_repeats_the_clip(folder, tmp_path, capsys):
+    run(folder, tmp_path / "a.wav")
+    seed = capsys.readouterr().out.split("seed ")[1].split(",")[0]
+    run(folder, tmp_path / "b.wav", "--seed", seed)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seconds", "900"], "seconds must be more than 0"),
+        (["--top-k", "99"], "codebook size 16, not 99"),
+        (["--model", "no/such/model"], "neither 'tiny' nor a folder nor a hub name"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_the_old_file_stays(folder, tmp_path, capsys, arguments, message):
+    out = tmp_path / "old.wav"
+    out.write_bytes(b"precious")
+    assert run(folder, out, *arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+    assert out.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.mp3", ".wav or .flac"), ("missing/a.wav", "does not exist")])
+def test_an_impossible_output_is_refused_before_the_work(folder, tmp_path, capsys, monkeypatch, name, message):
+    from musicgen_edu import MusicGen
+
+    monkeypatch.setattr(MusicGen, "from_pretrained", lambda *a: pytest.fail("the model was loaded"))
+    assert run(folder, tmp_path / name) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_stop_in_the_middle_leaves_nothing_behind(folder, tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundfile.write", stop)
+    assert run(folder, tmp_path / "a.wav") == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_there_without_loading_torch():
+    code = (
+        "import sys; from musicgen_edu.cli import build_parser; print(build_parser().format_help()); "
+        "assert 'torch' not in sys.modules"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "a calm bell melody, no drums" in shown
+    assert "CC-BY-NC 4.0" in shown
+
+
+def test_audio_round_trip(tmp_path):
+    from musicgen_edu.audio import read_audio, resample, write_audio
+
+    audio = torch.sin(torch.arange(8000) * 2 * torch.pi * 440 / 16000)[None] * 0.5
+    write_audio(tmp_path / "tone.wav", audio, 16000)
+    read, rate = read_audio(tmp_path / "tone.wav")
+    assert rate == 16000
+    torch.testing.assert_close(read, audio, atol=1 / 32768, rtol=0)
+    half, rate = read_audio(tmp_path / "tone.wav", sample_rate=8000)
+    assert (half.shape, rate) == ((1, 4000), 8000)
+    expected = torch.sin(torch.arange(4000) * 2 * torch.pi * 440 / 8000) * 0.5
+    torch.testing.assert_close(half[0, 200:-200], expected[200:-200], atol=2e-3, rtol=0)
+    assert resample(audio, 16000, 16000) is audio
+    with pytest.raises(FileNotFoundError, match="no sound file"):
+        read_audio(tmp_path / "missing.wav")
+    (tmp_path / "text.wav").write_text("this is not a sound")
+    with pytest.raises(ValueError, match="cannot be read as audio"):
+        read_audio(tmp_path / "text.wav")
