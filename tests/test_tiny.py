@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_every_codebook_brings_the_sound_closer(tiny):
     reference = stacked(clips)[:, 0]
     made = [reconstructed(tiny, clips, k) for k in range(1, 5)]
     medians = [si_sdr(reference, one).median().item() for one in made]
-    assert all(b > a for a, b in zip(medians, medians[1:], strict=False)), medians  # noqa: RUF007
+    assert all(b > a for a, b in pairwise(medians)), medians
     assert medians[-1] > 9
     chroma = [chroma_cosine(a, b, 16000) for a, b in zip(reference.numpy(), made[-1].numpy(), strict=True)]
     assert np.mean(chroma) > 0.97
