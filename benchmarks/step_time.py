@@ -16,9 +16,10 @@ import torch
 from transformers import EncodecConfig, MusicgenConfig, MusicgenForConditionalGeneration, T5Config
 from transformers.utils import logging
 
-from musicgen_edu.checkpoints import StateReader, lm_config, load_lm
+from musicgen_edu.checkpoints import StateReader, load_lm
 from musicgen_edu.generation import Sampling, delay_table, generate_codes
 from musicgen_edu.lm import MusicgenLM
+from musicgen_edu.published import lm_config
 
 SHORT, LONG = 16, 64  # steps
 WORDS = 12

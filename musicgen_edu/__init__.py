@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoints import CheckpointError
     from .encodec import EncodecConfig, EncodecModel
     from .lm import CONFIGS, LMConfig, MusicgenLM
     from .musicgen import MusicGen
+    from .published import CheckpointError
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _ROOMS = {
     "CONFIGS": "lm",
     "EncodecModel": "encodec",
     "EncodecConfig": "encodec",
-    "CheckpointError": "checkpoints",
+    "CheckpointError": "published",
 }
 __all__ = ["CONFIGS", "CheckpointError", "EncodecConfig", "EncodecModel", "LMConfig", "MusicGen", "MusicgenLM"]
 

@@ -1,14 +1,11 @@
-"""The published checkpoint format: finding a folder, reading it, checking every key and shape, and writing one.
+"""Checkpoints: finding a folder, and filling our models from its file with every key and shape checked.
 
 A checkpoint is a folder with `config.json`, `model.safetensors`, tokenizer files and a generation configuration, as
-on the hub. `published_names` says for each tensor of ours which tensors of the file it is made of; reading joins
-them, writing cuts them apart again.
+on the hub.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,28 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from .embedding import sinusoidal_positions
-from .encodec import EncodecConfig, EncodecModel
-from .lm import LMConfig, MusicgenLM
+from .encodec import EncodecModel
+from .lm import MusicgenLM
+from .published import CheckpointError, published_names
 
-LAYER_NAMES = {  # ours: theirs
-    "self_norm": ["self_attn_layer_norm"],
-    "self_attention.qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-    "self_attention.out": ["self_attn.out_proj"],
-    "cross_norm": ["encoder_attn_layer_norm"],
-    "cross_attention.q": ["encoder_attn.q_proj"],
-    "cross_attention.kv": ["encoder_attn.k_proj", "encoder_attn.v_proj"],
-    "cross_attention.out": ["encoder_attn.out_proj"],
-    "feed_forward_norm": ["final_layer_norm"],
-    "up": ["fc1"],
-    "down": ["fc2"],
-}
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 POSITIONS = "decoder.model.decoder.embed_positions.weights"
 CODEBOOK_STATISTICS = re.compile(r"audio_encoder\.quantizer\.layers\.\d+\.codebook\.(inited|cluster_size|embed_avg)")
-
-
-class CheckpointError(ValueError):
-    """A folder is no checkpoint, or one of its tensors is missing, left over or of the wrong shape."""
 
 
 class StateReader:
@@ -104,23 +86,6 @@ def fold_weight_norm(g: Tensor, v: Tensor) -> Tensor:
     For a convolution the first dimension is the output channels, for a transposed one the input channels.
     """
     return g * v / v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
-
-
-def published_names(name: str, num_codebooks: int) -> list[str]:
-    """The tensors of the published file that a tensor of `MusicgenLM` is made of, in order."""
-    if name == "embedding.tables":
-        return [f"decoder.model.decoder.embed_tokens.{k}.weight" for k in range(num_codebooks)]
-    stem, kind = name.rsplit(".", 1)
-    if stem == "heads":
-        return [f"decoder.lm_heads.{k}.{kind}" for k in range(num_codebooks)]
-    if stem == "text_projection.0":
-        return [f"enc_to_dec_proj.{kind}"]
-    if stem == "decoder.norm":
-        return [f"decoder.model.decoder.layer_norm.{kind}"]
-    match = re.fullmatch(r"decoder\.layers\.(\d+)\.(.+)", stem)
-    if match is None:
-        raise CheckpointError(f"the published format has no place for {name}")
-    return [f"decoder.model.decoder.layers.{match[1]}.{theirs}.{kind}" for theirs in LAYER_NAMES[match[2]]]
 
 
 def load_lm(model: MusicgenLM, state: StateReader, dtype: torch.dtype = torch.float32) -> None:
@@ -202,80 +167,6 @@ def load_text_model(config: dict, state: StateReader, dtype: torch.dtype = torch
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     return model.eval()
-
-
-def read_config(folder: Path) -> dict:
-    """`config.json` of a MusicGen folder, as a dictionary."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is no checkpoint: it has no config.json") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
-    missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if part not in config]
-    if config.get("model_type") != "musicgen" or missing:
-        found = config.get("model_type", "none")
-        raise CheckpointError(f"{path} does not describe a MusicGen: expected model_type musicgen, found {found}")
-    return config
-
-
-CODEC_DEFAULTS = {  # what a published config.json may leave out, and what transformers then assumes
-    "sampling_rate": 24000,
-    "audio_channels": 1,
-    "num_filters": 32,
-    "upsampling_ratios": [8, 5, 4, 2],
-    "hidden_size": 128,
-    "codebook_size": 1024,
-    "num_residual_layers": 1,
-    "num_lstm_layers": 2,
-    "kernel_size": 7,
-    "last_kernel_size": 7,
-    "residual_kernel_size": 3,
-    "dilation_growth_rate": 2,
-    "compress": 2,
-    "use_causal_conv": True,
-    "use_conv_shortcut": True,
-    "pad_mode": "reflect",
-    "trim_right_ratio": 1.0,
-}
-
-
-def codec_config(config: dict) -> EncodecConfig:
-    """Our configuration from the `audio_encoder` part of a published `config.json`."""
-    values = {name: config.get(name, default) for name, default in CODEC_DEFAULTS.items()}
-    values["upsampling_ratios"] = tuple(values["upsampling_ratios"])
-    frame_rate = math.ceil(values["sampling_rate"] / math.prod(values["upsampling_ratios"]))
-    bits = math.ceil(math.log2(values["codebook_size"]))
-    bandwidth = config.get("target_bandwidths", [1.5, 3.0, 6.0, 12.0, 24.0])[-1]
-    if (
-        config.get("normalize")
-        or config.get("chunk_length_s")
-        or config.get("norm_type", "weight_norm") != "weight_norm"
-    ):
-        raise CheckpointError(
-            "this codec normalizes, chunks or uses another norm than weight norm: not MusicGen's EnCodec"
-        )
-    return EncodecConfig(**values, num_codebooks=int(1000 * bandwidth // (frame_rate * bits)))
-
-
-def lm_config(config: dict) -> LMConfig:
-    """Our configuration from a whole published `config.json`."""
-    decoder = config["decoder"]
-    dim, text_dim = decoder.get("hidden_size", 1024), config["text_encoder"].get("d_model", 512)
-    if decoder.get("activation_function", "gelu") != "gelu" or decoder.get("scale_embedding", False):
-        raise CheckpointError("this decoder scales its embeddings or does not use GELU: it is not MusicGen's")
-    return LMConfig(
-        dim=dim,
-        heads=decoder.get("num_attention_heads", 16),
-        layers=decoder.get("num_hidden_layers", 24),
-        feed_forward=decoder.get("ffn_dim", 4096),
-        num_codebooks=decoder.get("num_codebooks", 4),
-        codebook_size=decoder.get("vocab_size", 2048),
-        text_dim=text_dim,
-        max_steps=decoder.get("max_position_embeddings", 2048),
-        text_layers=0 if text_dim == dim else 1,  # without a change of width there is no projection
-    )
 
 
 def find(name: str | os.PathLike) -> Path:

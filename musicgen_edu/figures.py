@@ -75,32 +75,32 @@ BOXES: dict[str, tuple[int, int, tuple[str, ...], str]] = {
     "text_encoder": (285, 48, ("text encoder", "(T5)"), "machine"),
     "states": (475, 48, ("text states", "[B, L, D]"), "data"),
     "sequence": (95, 160, ("sequence", "[B, K, S]"), "data"),
-    "embedding": (285, 160, ("sum of K embeddings", "+ position"), "machine"),
+    "embedding": (285, 160, ("embedding", "sum of K + position"), "machine"),
     "decoder": (475, 160, ("decoder", "(transformer)"), "machine"),
     "logits": (665, 160, ("K heads: logits", "[B, K, S, V]"), "data"),
-    "sampling": (855, 160, ("guidance,", "sampling"), "machine"),
+    "sampling": (855, 160, ("guidance", "and sampling"), "machine"),
     "pattern": (95, 272, ("pattern", "undone"), "machine"),
     "codes": (285, 272, ("codes", "[B, K, T]"), "data"),
-    "codec_decoder": (570, 272, ("codec: RVQ and", "EnCodec decoder"), "machine"),
+    "codec_decoder": (570, 272, ("codec: decoder", "RVQ and EnCodec"), "machine"),
     "audio": (855, 272, ("audio", "[B, C, N]"), "data"),
-    "codec_encoder": (570, 352, ("codec: EnCodec", "encoder and RVQ"), "machine"),
+    "codec_encoder": (570, 352, ("codec: encoder", "EnCodec and RVQ"), "machine"),
 }
-BOX_WIDTH, BOX_HEIGHT = 150, 52
+BOX_WIDTH, BOX_HEIGHT = 156, 54
 ARROWS = (  # points of each path, and whether it is used in training only
-    ("M170 48 H210", False),
-    ("M360 48 H400", False),
-    ("M475 74 V134", False),
-    ("M170 160 H210", False),
-    ("M360 160 H400", False),
-    ("M550 160 H590", False),
-    ("M740 160 H780", False),
-    ("M855 134 V106 H95 V134", False),
-    ("M95 186 V246", False),
-    ("M170 272 H210", False),
-    ("M360 272 H495", False),
-    ("M645 272 H780", False),
-    ("M855 298 V352 H645", True),
-    ("M495 352 H285 V298", True),
+    ("M173 48 H207", False),
+    ("M363 48 H397", False),
+    ("M475 75 V133", False),
+    ("M173 160 H207", False),
+    ("M363 160 H397", False),
+    ("M553 160 H587", False),
+    ("M743 160 H777", False),
+    ("M855 133 V106 H95 V133", False),
+    ("M95 187 V245", False),
+    ("M173 272 H207", False),
+    ("M363 272 H492", False),
+    ("M648 272 H777", False),
+    ("M855 299 V352 H648", True),
+    ("M492 352 H285 V299", True),
 )
 
 
@@ -112,7 +112,7 @@ def _box(name: str, lit: bool) -> str:
         f'rx="{18 if kind == "data" else 2}" fill="{fill}" stroke="{stroke}" stroke-width="{width}"/>'
     )
     weight = "bold" if lit else "normal"
-    return shape + label(x, y - 9, lines[0], 13, ink, weight) + label(x, y + 10, lines[1], 12, ink, weight)
+    return shape + label(x, y - 10, lines[0], 15, ink, weight) + label(x, y + 11, lines[1], 13, ink, weight)
 
 
 def pipeline(*lit: str, width: int = 940) -> Picture:
@@ -144,9 +144,9 @@ def pipeline(*lit: str, width: int = 940) -> Picture:
         f'<path d="M475 92 V120" stroke="{INK}" stroke-width="1.6"/>'
     )
     notes = (
-        label(545, 88, "cross-attention", 11)
-        + label(725, 96, "one column of K tokens a step, S steps", 11)
-        + label(390, 340, "only to train", 11)
+        label(545, 88, "cross-attention", 13)
+        + label(735, 94, "K tokens a step, S steps", 13)
+        + label(388, 338, "only to train", 13)
     )
     body = tip + arrows + bridge + notes + "".join(_box(name, name in lit) for name in BOXES)
     told = f"; lit: {', '.join(' '.join(BOXES[name][2]) for name in lit)}" if lit else ""

@@ -8,7 +8,7 @@ import secrets
 import torch
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, published
 from .encodec import EncodecModel
 from .generation import Progress, Sampling, generate_codes
 from .lm import MusicgenLM
@@ -51,12 +51,12 @@ class MusicGen(nn.Module):
         from transformers import AutoTokenizer
 
         folder = checkpoints.find(name)
-        config = checkpoints.read_config(folder)
+        config = published.read_config(folder)
         file = checkpoints.SafetensorsFile(folder / "model.safetensors")
         state = checkpoints.StateReader(file, str(folder / "model.safetensors"))
         with torch.device("meta"):
-            lm = MusicgenLM(checkpoints.lm_config(config))
-            codec = EncodecModel(checkpoints.codec_config(config["audio_encoder"]))
+            lm = MusicgenLM(published.lm_config(config))
+            codec = EncodecModel(published.codec_config(config["audio_encoder"]))
         checkpoints.load_lm(lm, state, dtype)
         checkpoints.load_codec(codec, state)
         text_model = checkpoints.load_text_model(config["text_encoder"], state, dtype)

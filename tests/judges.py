@@ -9,7 +9,7 @@ from transformers import EncodecConfig as TheirCodecConfig
 from transformers import EncodecModel as TheirCodec
 from transformers import MusicgenConfig, MusicgenForCausalLM, MusicgenForConditionalGeneration, T5Config
 
-from musicgen_edu import checkpoints
+from musicgen_edu import checkpoints, published
 from musicgen_edu.encodec import EncodecModel
 from musicgen_edu.lm import MusicgenLM
 
@@ -94,7 +94,7 @@ def state_reader(tensors, prefix: str = "") -> checkpoints.StateReader:
 def our_codec(theirs: TheirCodec) -> EncodecModel:
     """The same codec in our code, through the real loading path."""
     with torch.device("meta"):
-        ours = EncodecModel(checkpoints.codec_config(theirs.config.to_dict()))
+        ours = EncodecModel(published.codec_config(theirs.config.to_dict()))
     reader = state_reader(theirs.state_dict(), "audio_encoder.")
     checkpoints.load_codec(ours, reader)
     reader.check_all_used()
@@ -126,7 +126,7 @@ def our_lm(theirs: MusicgenForConditionalGeneration | MusicgenForCausalLM, text_
         tensors, text_dim = {f"decoder.{name}": t for name, t in tensors.items()}, decoder.hidden_size
     config = {"decoder": decoder.to_dict(), "text_encoder": {"d_model": text_dim or theirs.config.text_encoder.d_model}}
     with torch.device("meta"):
-        ours = MusicgenLM(checkpoints.lm_config(config))
+        ours = MusicgenLM(published.lm_config(config))
     checkpoints.load_lm(ours, state_reader(tensors))
     return ours.eval()
 

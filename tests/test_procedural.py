@@ -8,21 +8,10 @@ import numpy as np
 import pytest
 
 from musicgen_edu.audio import chromagram
-from musicgen_edu.data.procedural import (
-    GRID,
-    MODES,
-    SAMPLE_RATE,
-    TEMPI,
-    TIMBRES,
-    TONICS,
-    WORDS,
-    Piece,
-    caption,
-    compose,
-    make_clip,
-    random_piece,
-    tone,
-)
+from musicgen_edu.data.captions import WORDS, caption
+from musicgen_edu.data.pieces import GRID, MODES, SAMPLE_RATE, TEMPI, TIMBRES, TONICS, Piece, compose, random_piece
+from musicgen_edu.data.procedural import make_clip
+from musicgen_edu.data.synthesis import tone
 
 
 def test_a_seed_fixes_everything_and_another_changes_it():

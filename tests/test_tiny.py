@@ -16,7 +16,8 @@ from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
 from musicgen_edu import MusicGen
 from musicgen_edu.checkpoints import find
-from musicgen_edu.data.procedural import caption, random_piece
+from musicgen_edu.data.captions import caption
+from musicgen_edu.data.pieces import random_piece
 from musicgen_edu.evaluation import chroma_cosine, si_sdr
 from musicgen_edu.generation import Sampling, delay_table, generate_codes
 from musicgen_edu.training.tiny_report import (

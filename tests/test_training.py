@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from musicgen_edu.data.procedural import GRID
+from musicgen_edu.data.pieces import GRID
 from musicgen_edu.encodec import EncodecConfig, EncodecModel
 from musicgen_edu.lm import LMConfig, MusicgenLM
 from musicgen_edu.text import TextEncoder

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.procedural import GRID, make_clip
+from ..data.pieces import GRID
+from ..data.procedural import make_clip
 from ..encodec import EncodecModel
 from .losses import MelLoss
 from .runs import Report, learning_rate, load_run, save_run, set_learning_rate

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoints import published_names
-from ..encodec import EncodecConfig, EncodecModel
+from ..encodec import EncodecModel
 from ..files import replace_when_complete
-from ..lm import LMConfig, MusicgenLM
+from ..lm import MusicgenLM
+from ..published import codec_dict, lm_dict, published_names
 
 
 def lm_tensors(model: MusicgenLM) -> dict[str, Tensor]:
@@ -37,47 +37,6 @@ def codec_tensors(model: EncodecModel) -> dict[str, Tensor]:
         else:
             tensors[target] = tensor
     return tensors
-
-
-def codec_dict(config: EncodecConfig) -> dict:
-    """The `audio_encoder` part of `config.json`."""
-    fields = (
-        "sampling_rate audio_channels num_filters hidden_size codebook_size num_residual_layers num_lstm_layers "
-        "kernel_size last_kernel_size residual_kernel_size dilation_growth_rate compress use_causal_conv "
-        "use_conv_shortcut pad_mode trim_right_ratio"
-    )
-    return {
-        "model_type": "encodec",
-        **{name: getattr(config, name) for name in fields.split()},
-        "upsampling_ratios": list(config.upsampling_ratios),
-        "codebook_dim": config.hidden_size,
-        "target_bandwidths": [config.bandwidth],
-        "norm_type": "weight_norm",
-        "normalize": False,
-        "chunk_length_s": None,
-        "overlap": None,
-    }
-
-
-def lm_dict(config: LMConfig) -> dict:
-    """The `decoder` part of `config.json`."""
-    return {
-        "model_type": "musicgen_decoder",
-        "hidden_size": config.dim,
-        "num_attention_heads": config.heads,
-        "num_hidden_layers": config.layers,
-        "ffn_dim": config.feed_forward,
-        "num_codebooks": config.num_codebooks,
-        "vocab_size": config.codebook_size,
-        "max_position_embeddings": config.max_steps,
-        "audio_channels": 1,
-        "activation_function": "gelu",
-        "scale_embedding": False,
-        "dropout": 0.0,
-        "bos_token_id": config.special,
-        "pad_token_id": config.special,
-        "tie_word_embeddings": False,
-    }
 
 
 def write_checkpoint(

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.procedural import caption, make_clip, random_piece
+from ..data.captions import caption
+from ..data.pieces import random_piece
+from ..data.procedural import make_clip
 from ..encodec import EncodecConfig, EncodecModel
 from ..files import replace_when_complete
 from ..lm import LMConfig, MusicgenLM

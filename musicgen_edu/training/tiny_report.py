@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from ..checkpoints import find
-from ..data.procedural import Clip, caption, make_clip, random_piece
+from ..data.captions import caption
+from ..data.pieces import random_piece
+from ..data.procedural import Clip, make_clip
 from ..evaluation import AttributeProbe, chroma_cosine, clip_features, log_mel_distance, si_sdr
 from ..files import replace_when_complete
 from ..generation import Sampling, generate_codes

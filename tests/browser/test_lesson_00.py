@@ -23,6 +23,14 @@ RUN_ALL = """async () => {
 }"""
 
 
+SHOW_CELL = """async (id) => {
+    const cells = window.jupyterapp.shell.currentWidget.content;
+    const index = cells.widgets.findIndex(cell => cell.model.id === id);
+    cells.activeCellIndex = index;
+    await cells.scrollToItem(index, 'start');
+}"""
+
+
 def open_and_run(page, address: str):
     """Open a lesson, run all its cells, and return the panel's box on the page."""
     page.set_default_timeout(PATIENCE)
@@ -30,8 +38,8 @@ def open_and_run(page, address: str):
     page.wait_for_function("window.jupyterapp")
     assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
     panel = page.locator(".widget-vbox", has=page.get_by_role("button", name="Generate")).first
-    panel.wait_for(state="attached")
-    panel.scroll_into_view_if_needed()
+    page.evaluate(SHOW_CELL, "panel-live")  # JupyterLab keeps only the cells near the window on the page
+    panel.wait_for()
     return panel
 
 
