@@ -113,8 +113,9 @@ def test_dead_codes_come_back_for_good():
     data = torch.randn(16, 2, 32)
     quantizer(data)
     dead = torch.tensor([1, 4, 6])
-    for buffer, value in ((quantizer.embed, 1e3), (quantizer.embed_avg, 0.0), (quantizer.cluster_size, 0.0)):
-        buffer[dead] = value  # nobody will ever choose these
+    # Entries far away from everything, with averages that agree: nobody will ever choose them.
+    for buffer, value in ((quantizer.embed, 1e3), (quantizer.embed_avg, 1.0), (quantizer.cluster_size, 1e-3)):
+        buffer[dead] = value
     for _ in range(60):
         _, codes, _ = quantizer(torch.randn(16, 2, 32))
     used = torch.bincount(codes.flatten(), minlength=8)

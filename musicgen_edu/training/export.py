@@ -94,3 +94,4 @@ def write_checkpoint(
             temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     with replace_when_complete(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read

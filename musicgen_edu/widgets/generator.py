@@ -165,7 +165,7 @@ class GeneratorPanel:
         self.status = ipywidgets.HTML()
         self.progress = ipywidgets.IntProgress(min=0, max=1, description="Progress", style=_LABEL, layout=_WIDE)
         self.player = ipywidgets.HTML(_placeholder())
-        buttons = ipywidgets.HBox([self.generate, self.stop])
+        buttons = ipywidgets.HBox([self.generate, self.stop], layout={"margin": "4px 0 4px 132px"})
         rows = [self.example, self.prompt, self.seconds, self.guidance_scale, self.seed, self.note, buttons]
         self.view = ipywidgets.VBox([*rows, self.progress, self.status, self.player], layout={"max_width": "700px"})
         self._connect()
@@ -230,7 +230,7 @@ class GeneratorPanel:
             return
         self.generate.disabled, self.stop.disabled = True, False
         self.progress.value = 0
-        self.status.value = _line("Generating.")
+        self.status.value = _line("Generating.", margin=True)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -251,13 +251,13 @@ class GeneratorPanel:
         # A message to the page for each step would cost more than the step.
         if done == total or done % max(1, total // 50) == 0:
             self.progress.max, self.progress.value = total, done
-            self.status.value = _line(f"Generating: step {done} of {total}.")
+            self.status.value = _line(f"Generating: step {done} of {total}.", margin=True)
 
     def _show_note(self) -> None:
         self.note.value = _line(self.generator.cost(), margin=True)
 
     def _show_status(self) -> None:
-        self.status.value = _line(self.generator.message, strong=self.generator.status == "error")
+        self.status.value = _line(self.generator.message, strong=self.generator.status == "error", margin=True)
 
     def state_text(self) -> str:
         """What the panel shows, in words."""
@@ -280,9 +280,9 @@ def _line(text: str, strong: bool = False, margin: bool = False) -> str:
     # An error is told by a word and a frame, not by colour alone.
     text = html.escape(text)
     if strong:
-        frame = "border:2px solid currentColor;padding:4px 8px;margin:4px 0"
+        frame = f"border:2px solid currentColor;padding:4px 8px;margin:4px 0 4px {134 if margin else 0}px"
         return f'<div role="alert" style="{frame}"><b>Error.</b> {text}</div>'
-    return f'<div role="status" style="{"margin-left:134px;" if margin else ""}line-height:1.4">{text}</div>'
+    return f'<div role="status" style="{"margin-left:134px;" if margin else ""}line-height:1.5">{text}</div>'
 
 
 def _placeholder() -> str:

@@ -51,9 +51,10 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def lab(tmp_path):
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
     """Start a JupyterLab in an empty folder: a function that copies a lesson there and returns its address."""
+    tmp_path = tmp_path_factory.mktemp("lab")
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     with socket.socket() as free:
