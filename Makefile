@@ -37,7 +37,7 @@ env: $(STAMP)  ## build the environment, .venv
 	@echo "$(VENV) is complete"
 
 lab: $(STAMP)  ## open lesson 00 in JupyterLab; LAB_ARGS="--no-browser --port=8899" and the like are passed on
-	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/lessons/00_hear_it_first.ipynb $(LAB_ARGS)
+	$(RUN) -m jupyterlab --LabApp.news_url=None --LabApp.default_url=/lab/tree/lessons/00_hear_it_first.ipynb $(LAB_ARGS)
 
 test: export MUSICGEN_EDU_SIZE = quick
 test: $(STAMP)  ## the tests, then every lesson in its quick size against its stored outputs

@@ -80,10 +80,16 @@ def check_writable(path: str | os.PathLike) -> str:
 
 def _samples(audio: Tensor | np.ndarray) -> np.ndarray:
     """Float32 [C, N] within [-1, 1] of a tensor or array [N] or [C, N]."""
-    array = audio.detach().cpu().float().numpy() if isinstance(audio, Tensor) else np.asarray(audio, dtype=np.float32)
+    array = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"audio must be floating point in [-1, 1], but its type is {array.dtype}; divide integers first"
+        )
     if array.ndim not in (1, 2):
         raise ValueError(f"audio must have shape [N] or [C, N], but its shape is {list(array.shape)}")
-    return np.clip(np.atleast_2d(array), -1, 1)
+    if not np.isfinite(array).all():
+        raise ValueError("audio contains NaN or infinite samples; every sample must be a finite number")
+    return np.clip(np.atleast_2d(array).astype(np.float32), -1, 1)
 
 
 def resample(audio: Tensor, rate: int, new_rate: int) -> Tensor:

@@ -12,7 +12,7 @@ from . import checkpoints, published
 from .encodec import EncodecModel
 from .generation import Progress, Sampling, generate_codes
 from .lm import MusicgenLM
-from .text import TextEncoder, check_prompts
+from .text import TextEncoder, check_prompts, load_tokenizer
 
 DEFAULT_SECONDS = 8.0
 
@@ -48,8 +48,6 @@ class MusicGen(nn.Module):
         Raises:
             CheckpointError: the folder is no checkpoint, or a tensor is missing, left over or of the wrong shape.
         """
-        from transformers import AutoTokenizer
-
         folder = checkpoints.find(name)
         config = published.read_config(folder)
         file = checkpoints.SafetensorsFile(folder / "model.safetensors")
@@ -61,8 +59,7 @@ class MusicGen(nn.Module):
         checkpoints.load_codec(codec, state)
         text_model = checkpoints.load_text_model(config["text_encoder"], state, dtype)
         state.check_all_used()
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = cls(TextEncoder(text_model, tokenizer), lm, codec)
+        model = cls(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
         return model.requires_grad_(False).eval().to(device or best_device())
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,6 +46,20 @@ class TextEncoder(nn.Module):
     def tokens(self, prompt: str) -> list[str]:
         """The pieces that the tokenizer cuts a prompt into, for labels; the last one is the end of the sentence."""
         return self.tokenizer.convert_ids_to_tokens(self.tokenizer(prompt).input_ids)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint's folder."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    # transformers looks at config.json, too, and warns that the special token is no code. It is not meant to be one.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def check_prompts(prompts: list[str]) -> None:

@@ -119,6 +119,13 @@ def test_bad_audio_is_named(audio, message):
         our_codec(their_codec()).encode(audio)
 
 
+def test_a_wrong_sample_rate_is_named():
+    codec, audio = our_codec(their_codec()), torch.zeros(1, 1, 50)
+    assert torch.equal(codec.encode(audio, sample_rate=800), codec.encode(audio))
+    with pytest.raises(ValueError, match="audio is at 44100 Hz, but this codec works at 800 Hz"):
+        codec.encode(audio, sample_rate=44100)
+
+
 @pytest.mark.parametrize("code", [-1, 16])
 def test_a_code_outside_the_codebook_is_named(code):
     with pytest.raises(ValueError, match="codes must be 0 to 15"):

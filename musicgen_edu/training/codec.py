@@ -52,6 +52,24 @@ def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Itera
         step += 1
 
 
+def codec_losses(model: EncodecModel, mel_loss: MelLoss, audio: Tensor, bfloat16: bool = False) -> dict[str, Tensor]:
+    """Waveform L1, mel and commitment loss of a batch [B, C, N].
+
+    With `bfloat16` the networks compute in that format; the quantizer does not: small distances decide its codes.
+    """
+    with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
+        latents = model.encoder(audio)
+    quantized, _, commitment = model.quantizer(latents.float())
+    with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
+        reconstruction = model.decoder(quantized)
+    reconstruction = reconstruction.float()[..., : audio.shape[-1]]
+    return {
+        "waveform": (audio - reconstruction).abs().mean(),
+        "mel": mel_loss(audio, reconstruction),
+        "commitment": commitment,
+    }
+
+
 def train_codec(
     model: EncodecModel,
     settings: CodecTraining,
@@ -74,28 +92,19 @@ def train_codec(
         the model, in evaluation mode.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
-    mel_loss = MelLoss(model.config.sampling_rate)
-    step = 0
+    device = next(model.parameters()).device
+    mel_loss = MelLoss(model.config.sampling_rate).to(device)
+    start = 0
     if checkpoint and checkpoint.exists():
-        step = load_run(checkpoint, model, optimizer)
+        start = load_run(checkpoint, model, optimizer)
     else:
         torch.manual_seed(settings.seed)
     model.train()
-    batches = segments(step)
-    for step in range(step, settings.steps):  # noqa: B020  the loop goes on where the run was
-        audio = next(batches)
+    batches = segments(start)
+    for step in range(start, settings.steps):
+        audio = next(batches).to(device)
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup))
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            latents = model.encoder(audio)
-        quantized, _, commitment = model.quantizer(latents.float())
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            reconstruction = model.decoder(quantized)
-        reconstruction = reconstruction.float()[..., : audio.shape[-1]]
-        losses = {
-            "waveform": (audio - reconstruction).abs().mean(),
-            "mel": mel_loss(audio, reconstruction),
-            "commitment": commitment,
-        }
+        losses = codec_losses(model, mel_loss, audio, settings.bfloat16)
         total = (
             settings.waveform_weight * losses["waveform"]
             + settings.mel_weight * losses["mel"]

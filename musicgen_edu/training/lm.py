@@ -101,7 +101,7 @@ def train_lm(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
     )
-    start = 0
+    device, start = next(model.parameters()).device, 0
     if checkpoint and checkpoint.exists():
         start = load_run(checkpoint, model, optimizer)
     else:
@@ -113,9 +113,9 @@ def train_lm(
         set_learning_rate(
             optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup, settings.hold)
         )
-        dropped = torch.rand(len(captions)) < settings.condition_dropout
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            loss, per_codebook = delay_loss(model, codes, captions, dropped)
+        dropped = (torch.rand(len(captions)) < settings.condition_dropout).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+            loss, per_codebook = delay_loss(model, codes.to(device), captions, dropped)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)

@@ -42,7 +42,7 @@ def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
 
 def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
     """Read what `save_run` wrote; returns the number of steps done. Without an optimizer only the weights are set."""
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     if optimizer is not None:
         optimizer.load_state_dict(state["optimizer"])

@@ -97,8 +97,9 @@ def test_the_lesson_runs_and_its_panel_plays(lesson):
     move(panel, "Guidance", "ArrowRight")
     move(panel, "Guidance", "ArrowRight")
     wait_for_text(panel, "Each step asks the model once, with the text.")
-    panel.get_by_label("Seed").fill("11")
-    panel.get_by_label("Seed").press("Tab")
+    seed = panel.get_by_role("spinbutton", name="Seed")
+    seed.fill("11")
+    seed.press("Tab")
 
     # Generate by mouse.
     panel.get_by_role("button", name="Generate").click()
@@ -119,10 +120,11 @@ def test_the_lesson_runs_and_its_panel_plays(lesson):
 
     # Generate by keyboard alone.
     prompt.fill("a lively bell tune")
-    panel.get_by_label("Seed").press("Tab")
+    seed.press("ArrowUp")
+    seed.press("Tab")
     assert page.evaluate("document.activeElement.textContent").strip() == "Generate"
     page.keyboard.press("Space")
-    wait_for_text(panel, "Done: “a lively bell tune”, 1.5 s, guidance 1, seed 11.")
+    wait_for_text(panel, "Done: “a lively bell tune”, 1.5 s, guidance 1, seed 12.")
     third = clip_source(panel)
     assert third != second
     assert heard(third)[1] > 0.01
