@@ -155,5 +155,5 @@ def test_phases_and_learning_rate():
     rates = [learning_rate(step, 100, 1.0, 10) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:51] == [1.0] * 42
-    assert all(b < a for a, b in itertools.pairwise(rates))
+    assert all(b < a for a, b in itertools.pairwise(rates[50:]))
     assert 0 < rates[-1] < 0.01
