@@ -116,6 +116,6 @@ def train_codec(
         optimizer.step()
         if report:
             report(step, {name: value.item() for name, value in losses.items()})
-        if checkpoint and (step + 1) % checkpoint_every == 0:
+        if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
             save_run(checkpoint, model, optimizer, step + 1)
     return model.eval()

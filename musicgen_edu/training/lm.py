@@ -122,6 +122,6 @@ def train_lm(
         optimizer.step()
         if report:
             report(step, {"loss": loss.item(), **{f"k{k}": v.item() for k, v in enumerate(per_codebook)}})
-        if checkpoint and (step + 1) % checkpoint_every == 0:
+        if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
             save_run(checkpoint, model, optimizer, step + 1)
     return model.eval()

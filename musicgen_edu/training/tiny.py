@@ -58,6 +58,10 @@ LM = LMConfig(
     dim=192, heads=3, layers=6, feed_forward=640, codebook_size=1024, text_dim=TEXT["d_model"], max_steps=FRAMES
 )
 LM_TRAINING = LMTraining()
+# The key is decided in the first chord: in a long clip that is one position in hundreds, and the first stage learned
+# to keep a key but not to read it from the caption. The second one goes back and forth between many beginnings and
+# whole clips.
+LM_REFINING = LMTraining(phases=((32, 128, 75), (512, 8, 125)) * 7, learning_rate=1e-3, warmup=50, hold=0.35, seed=1)
 
 # Words that a user may write and that promise nothing the model could keep: it learns not to mind them.
 FILLERS = (
@@ -164,21 +168,19 @@ def cached_batches(folder: Path, settings: LMTraining, start: int) -> Iterator[t
 
 
 def train_tiny_lm(folder: Path) -> TextToCodes:
-    """Train text encoder and language model, with their state in `folder`/lm.pt."""
+    """Train text encoder and language model in two stages, with their state in `folder`/lm.pt and lm-refined.pt."""
     torch.manual_seed(TEXT_SEED)
-    return train_lm(
-        new_tiny_lm(folder),
-        LM_TRAINING,
-        partial(cached_batches, folder, LM_TRAINING),
-        folder / "lm.pt",
-        report=progress_printer(),
-    )
+    model = new_tiny_lm(folder)
+    for name, settings in (("lm.pt", LM_TRAINING), ("lm-refined.pt", LM_REFINING)):
+        batches = partial(cached_batches, folder, settings)
+        train_lm(model, settings, batches, folder / name, report=progress_printer())
+    return model
 
 
 def export(folder: Path, out: Path) -> None:
     """Write the run's weights as a published MusicGen folder."""
     model = new_tiny_lm(folder)
-    load_run(folder / "lm.pt", model)
+    load_run(folder / "lm-refined.pt", model)
     write_checkpoint(out, model.text_model, model.tokenizer, model.lm, load_tiny_codec(folder), torch.float16)
 
 
