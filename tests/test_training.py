@@ -95,17 +95,19 @@ def text_to_codes():
     return TextToCodes(TextEncoder(t5, wrapped), lm)
 
 
-LM_SETTINGS = LMTraining(phases=((6, 4, 5), (12, 2, 5)), warmup=2, bfloat16=False)
+LM_SETTINGS = LMTraining(phases=((6, 4, 5), (12, 2, 5)), beginnings=(4, 6), warmup=2, bfloat16=False)
 
 
 def code_batches(start):
     """Low codes for "low", high codes for "high"; the order can be entered anywhere."""
     for step in range(start, LM_SETTINGS.steps):
-        frames, batch = LM_SETTINGS.phase(step)
         generator = torch.Generator().manual_seed(step)
-        low = torch.randint(0, 4, (batch, 4, frames), generator=generator)
-        high = torch.arange(batch) % 2
-        yield low + 4 * high[:, None, None], ["high" if one else "low" for one in high]
+        batches = []
+        for frames, batch in LM_SETTINGS.sizes(step):
+            low = torch.randint(0, 4, (batch, 4, frames), generator=generator)
+            high = torch.arange(batch) % 2
+            batches.append((low + 4 * high[:, None, None], ["high" if one else "low" for one in high]))
+        yield batches
 
 
 def test_a_language_model_run_that_was_stopped_gets_the_same_numbers(tmp_path):
@@ -149,9 +151,10 @@ def test_delay_loss_has_t_minus_k_targets_a_codebook(monkeypatch):
 
 def test_phases_and_learning_rate():
     settings = LMTraining(phases=((256, 16, 3), (512, 8, 2)))
-    assert [settings.phase(step) for step in range(5)] == [(256, 16)] * 3 + [(512, 8)] * 2
+    assert [settings.sizes(step) for step in range(5)] == [[(256, 16)]] * 3 + [[(512, 8)]] * 2
+    assert replace(settings, beginnings=(8, 99)).sizes(3) == [(512, 8), (8, 99)]
     with pytest.raises(ValueError, match="the run has 5 steps"):
-        settings.phase(5)
+        settings.sizes(5)
     rates = [learning_rate(step, 100, 1.0, 10) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:51] == [1.0] * 42

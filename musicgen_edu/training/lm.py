@@ -19,11 +19,13 @@ from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
 class LMTraining:
     """What a language model training run needs to know.
 
-    `phases` are (frames, batch, steps): short clips first, whole ones at the end. `condition_dropout` is the share
-    of rows that are trained without their caption, which is what guidance needs.
+    `phases` are (frames, batch, steps): short clips first, whole ones at the end. `beginnings` are (frames, batch) of
+    very short clips that each step trains on besides. `condition_dropout` is the share of rows that are trained
+    without their caption, which is what guidance needs.
     """
 
     phases: tuple[tuple[int, int, int], ...] = ((256, 16, 3400), (512, 8, 2600))
+    beginnings: tuple[int, int] | None = None
     learning_rate: float = 2e-3
     warmup: int = 200
     hold: float = 0.4
@@ -37,11 +39,11 @@ class LMTraining:
     def steps(self) -> int:
         return sum(steps for _, _, steps in self.phases)
 
-    def phase(self, step: int) -> tuple[int, int]:
-        """Frames and batch size of a step."""
+    def sizes(self, step: int) -> list[tuple[int, int]]:
+        """Frames and batch size of each batch that a step trains on."""
         for frames, batch, steps in self.phases:
             if step < steps:
-                return frames, batch
+                return [(frames, batch), *([self.beginnings] if self.beginnings else [])]
             step -= steps
         raise ValueError(f"the run has {self.steps} steps")
 
@@ -74,7 +76,8 @@ def delay_loss(model: TextToCodes, codes: Tensor, captions: list[str], dropped: 
     return codebook_loss(logits, sequence[:, :, 1:], holds_code(table)[:, 1 : T + 1].to(codes.device))
 
 
-Batches = Callable[[int], Iterator[tuple[Tensor, list[str]]]]
+Batch = tuple[Tensor, list[str]]
+Batches = Callable[[int], Iterator[list[Batch]]]
 
 
 def train_lm(
@@ -90,10 +93,10 @@ def train_lm(
     Args:
         model: trained in place.
         settings: phases, rates and seed.
-        batches: called with the first step, gives codes int64 [B, K, T] and B captions.
+        batches: called with the first step, gives each step's list of batches: codes int64 [B, K, T] and B captions.
         checkpoint: file that holds the state of the run; read if it exists.
         checkpoint_every: steps between writes of that file.
-        report: called after each step with the step and its losses in nats.
+        report: called after each step with the step and the losses of its first batch in nats.
 
     Returns:
         the model, in evaluation mode.
@@ -109,19 +112,20 @@ def train_lm(
     model.train()
     source = batches(start)
     for step in range(start, settings.steps):
-        codes, captions = next(source)
-        set_learning_rate(
-            optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup, settings.hold)
-        )
-        dropped = (torch.rand(len(captions)) < settings.condition_dropout).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
-            loss, per_codebook = delay_loss(model, codes.to(device), captions, dropped)
+        rate = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup, settings.hold)
+        set_learning_rate(optimizer, rate)
         optimizer.zero_grad()
-        loss.backward()
+        losses = []
+        for codes, captions in next(source):
+            dropped = (torch.rand(len(captions)) < settings.condition_dropout).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+                loss, per_codebook = delay_loss(model, codes.to(device), captions, dropped)
+            loss.backward()
+            losses.append({"loss": loss.item(), **{f"k{k}": v.item() for k, v in enumerate(per_codebook)}})
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
         if report:
-            report(step, {"loss": loss.item(), **{f"k{k}": v.item() for k, v in enumerate(per_codebook)}})
+            report(step, losses[0] | {f"loss {i}": other["loss"] for i, other in enumerate(losses[1:], 1)})
         if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
             save_run(checkpoint, model, optimizer, step + 1)
     return model.eval()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..data.captions import caption
 from ..data.pieces import random_piece
@@ -25,7 +24,7 @@ from ..lm import LMConfig, MusicgenLM
 from ..text import TextEncoder
 from .codec import CodecTraining, procedural_segments, train_codec
 from .export import write_checkpoint
-from .lm import LMTraining, TextToCodes, train_lm
+from .lm import Batch, LMTraining, TextToCodes, train_lm
 from .runs import load_run, progress_printer
 
 CODEC = EncodecConfig(
@@ -59,9 +58,9 @@ LM = LMConfig(
 )
 LM_TRAINING = LMTraining()
 # The key is decided in the first chord: in a long clip that is one position in hundreds, and the first stage learned
-# to keep a key but not to read it from the caption. The second one goes back and forth between many beginnings and
-# whole clips.
-LM_REFINING = LMTraining(phases=((32, 128, 75), (512, 8, 125)) * 7, learning_rate=1e-3, warmup=50, hold=0.35, seed=1)
+# to keep a key but not to read it from the caption. So the second one adds many beginnings to each step. (Turn about
+# does not do: what a hundred steps on beginnings taught, a hundred steps on whole clips undid.)
+LM_REFINING = LMTraining(phases=((512, 8, 700),), beginnings=(8, 256), learning_rate=1e-3, warmup=30, hold=0.3, seed=1)
 
 # Words that a user may write and that promise nothing the model could keep: it learns not to mind them.
 FILLERS = (
@@ -155,16 +154,19 @@ def new_tiny_lm(folder: Path) -> TextToCodes:
     return TextToCodes(TextEncoder(T5EncoderModel(T5Config(**TEXT)), tokenizer), MusicgenLM(LM))
 
 
-def cached_batches(folder: Path, settings: LMTraining, start: int) -> Iterator[tuple[Tensor, list[str]]]:
-    """Batches of codes [B, K, T] and captions, in an order that the seed fixes, from step `start` on."""
+def cached_batches(folder: Path, settings: LMTraining, start: int) -> Iterator[list[Batch]]:
+    """Each step's batches of codes [B, K, T] and captions, in an order that the seed fixes, from step `start` on."""
     shards = [torch.load(path, weights_only=True) for path in sorted(folder.glob("codes-*.pt"))]
     codes = torch.cat([shard["codes"] for shard in shards])
     captions = [text for shard in shards for text in shard["captions"]]
     for step in range(start, settings.steps):
-        frames, batch = settings.phase(step)
         rng = np.random.default_rng((settings.seed, step))
-        chosen = rng.choice(len(captions), batch, replace=False)
-        yield codes[chosen, :, :frames].long(), [with_fillers(captions[i], rng) for i in chosen]
+        batches = []
+        for frames, batch in settings.sizes(step):
+            chosen = rng.choice(len(captions), batch, replace=False)
+            texts = [with_fillers(captions[i], rng) for i in chosen]
+            batches.append((codes[chosen, :, :frames].long(), texts))
+        yield batches
 
 
 def train_tiny_lm(folder: Path) -> TextToCodes:

@@ -39,29 +39,30 @@ def stacked(clips: list[Clip]) -> torch.Tensor:
     return torch.from_numpy(np.stack([clip.audio for clip in clips]))[:, None]
 
 
-def reconstructed(model: MusicGen, clips: list[Clip], codebooks: int, batch: int = 32) -> torch.Tensor:
-    """The clips through the codec with its first codebooks only: [B, N]."""
-    parts = []
-    for i in range(0, len(clips), batch):
-        codes = model.codec.encode(stacked(clips[i : i + batch]), num_codebooks=codebooks)
-        parts.append(model.codec.decode(codes)[:, 0])
-    return torch.cat(parts)
+def encoded(model: MusicGen, clips: list[Clip], batch: int = 32) -> torch.Tensor:
+    """Codes of the clips: [B, K, T]."""
+    return torch.cat([model.codec.encode(stacked(clips[i : i + batch])) for i in range(0, len(clips), batch)])
+
+
+def decoded(model: MusicGen, codes: torch.Tensor, batch: int = 32) -> torch.Tensor:
+    """Sound of codes [B, up to K, T]: [B, N]."""
+    return torch.cat([model.codec.decode(part)[:, 0] for part in codes.split(batch)])
 
 
 def codec_table(model: MusicGen, count: int = 256) -> str:
     """SI-SDR, chroma cosine and log-mel distance by number of codebooks: median and mean over the set."""
     clips = clips_of(CODEC_SEED, count)
-    reference = stacked(clips)[:, 0]
+    reference, codes = stacked(clips)[:, 0], encoded(model, clips)
     rows = [
         "| codebooks | kbit/s | SI-SDR (dB), median | SI-SDR (dB), mean | chroma cosine, mean | log-mel L1, mean |",
         "|---|---|---|---|---|---|",
     ]
-    for k in range(1, model.codec.config.num_codebooks + 1):
-        made = reconstructed(model, clips, k)
+    for k in range(1, codes.shape[1] + 1):
+        made = decoded(model, codes[:, :k])
         sdr = si_sdr(reference, made)
         chroma = [chroma_cosine(a, b, model.sample_rate) for a, b in zip(reference.numpy(), made.numpy(), strict=True)]
         mel = log_mel_distance(reference, made, model.sample_rate)
-        rate = model.codec.config.bandwidth * k / model.codec.config.num_codebooks
+        rate = model.codec.config.bandwidth * k / codes.shape[1]
         rows.append(
             f"| {k} | {rate:.1f} | {sdr.median():.2f} | {sdr.mean():.2f} | {np.mean(chroma):.3f} | {mel.mean():.3f} |"
         )
@@ -79,11 +80,11 @@ def features_of(audio, sample_rate: int) -> np.ndarray:
     return np.stack([clip_features(np.asarray(clip), sample_rate) for clip in audio])
 
 
-def fit_probe(model: MusicGen, count: int = 1200) -> AttributeProbe:
+def fit_probe(model: MusicGen, count: int = 600) -> AttributeProbe:
     """Classifiers trained on clips and on their reconstructions."""
     clips = clips_of(PROBE_SEED, count)
     originals = features_of([clip.audio for clip in clips], model.sample_rate)
-    copies = features_of(reconstructed(model, clips, model.codec.config.num_codebooks).numpy(), model.sample_rate)
+    copies = features_of(decoded(model, encoded(model, clips)).numpy(), model.sample_rate)
     attributes = [clip.piece.attributes() for clip in clips]
     return AttributeProbe().fit(np.concatenate([originals, copies]), attributes + attributes)
 
@@ -111,8 +112,8 @@ def caption_table(model: MusicGen, count: int = 300, batch: int = 50) -> str:
     row("chance", CHANCE)
     original = probe.predict(features_of([clip.audio for clip in held_out], model.sample_rate))
     row("the generator's own clips", accuracy(original, attributes, lambda i, name: True))
-    copies = reconstructed(model, held_out, model.codec.config.num_codebooks).numpy()
-    ceiling = accuracy(probe.predict(features_of(copies, model.sample_rate)), attributes, lambda i, name: True)
+    copies = features_of(decoded(model, encoded(model, held_out)).numpy(), model.sample_rate)
+    ceiling = accuracy(probe.predict(copies), attributes, lambda i, name: True)
     row("their reconstructions (ceiling)", ceiling)
     row("two thirds of the way", {name: CHANCE[name] + 2 / 3 * (ceiling[name] - CHANCE[name]) for name in CHANCE})
 
