@@ -39,6 +39,8 @@ env: $(STAMP)  ## build the environment, .venv
 lab: $(STAMP)  ## open lesson 00 in JupyterLab; LAB_ARGS="--no-browser --port=8899" and the like are passed on
 	$(RUN) -m jupyterlab --LabApp.news_url=None --LabApp.default_url=/lab/tree/lessons/00_hear_it_first.ipynb $(LAB_ARGS)
 
+# One thread each: a browser, a server and a kernel share the cores, and threads that spin would wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: export MUSICGEN_EDU_SIZE = quick
 test: $(STAMP)  ## the tests, then every lesson in its quick size against its stored outputs
 	$(RUN) -m pytest --junitxml=build/tests.xml $(PYTEST_ARGS)
