@@ -89,7 +89,7 @@ def test_a_step_reads_one_column_and_copies_no_cache(lm, monkeypatch):
 
     def spy(cache, keys, values):
         columns.append(keys.shape[2])
-        places.add(cache.keys_values.data_ptr())
+        places.add(cache.keys.data_ptr())
         return append(cache, keys, values)
 
     monkeypatch.setattr(KeyValueCache, "append", spy)

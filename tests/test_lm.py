@@ -130,7 +130,7 @@ def test_only_the_first_rows_have_a_condition(pair):
 
 def test_the_cache_is_written_in_place_and_never_copied():
     cache = KeyValueCache(2, 3, 8, 5, torch.zeros(1))
-    place = cache.keys_values.data_ptr()
+    place = cache.keys.data_ptr()
     written = [torch.randn(2, 3, n, 5) for n in (1, 4, 2)]
     for piece in written:
         keys, values = cache.append(piece, -piece)
