@@ -1,4 +1,4 @@
-"""Measures of a codec: how close a reconstruction is to the sound."""
+"""Measures: how close a reconstruction is to the sound, and whether a clip has what its caption promises."""
 
 from __future__ import annotations
 
