@@ -29,27 +29,33 @@ class KeyValueCache:
     """Keys and values of the steps done so far, in memory that is taken once: a step writes, and never copies.
 
     Args:
+        layers: of the decoder.
         rows: B of the sequences (with guidance, both halves).
         heads, width: H and D / H.
         steps: how many there can be.
         like: a tensor with the device and number format to use.
     """
 
-    def __init__(self, rows: int, heads: int, steps: int, width: int, like: Tensor):
-        self.keys = like.new_empty(rows, heads, steps, width)
-        self.values = torch.empty_like(self.keys)
+    def __init__(self, layers: int, rows: int, heads: int, steps: int, width: int, like: Tensor):
+        self.memory = like.new_empty(layers, 2, rows, heads, steps, width)  # 2: keys and values
         self.steps, self.length = steps, 0
 
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write [B, H, n, D / H] behind what is there; returns all keys and values so far."""
-        start, end = self.length, self.length + keys.shape[2]
-        if end > self.steps:
-            raise ValueError(f"the cache holds {self.steps} steps, but step {end} was asked for")
-        # `narrow` is what a slice does, in half the time: at small widths such trifles are most of a step.
-        self.keys.narrow(2, start, end - start).copy_(keys)
-        self.values.narrow(2, start, end - start).copy_(values)
-        self.length = end
-        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
+    def room(self, n: int) -> slice:
+        """Where the next n steps go; a `ValueError` if they do not fit."""
+        if self.length + n > self.steps:
+            raise ValueError(f"the cache holds {self.steps} steps, but step {self.length + n} was asked for")
+        return slice(self.length, self.length + n)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write a layer's [B, H, n, D / H] behind what is there; returns all its keys and values so far.
+
+        The length stays: it moves by n when every layer has written.
+        """
+        place = self.room(keys.shape[2])
+        all_keys, all_values = self.memory[layer]
+        all_keys[:, :, place] = keys
+        all_values[:, :, place] = values
+        return all_keys[:, :, : place.stop], all_values[:, :, : place.stop]
 
 
 class SelfAttention(nn.Module):
@@ -61,15 +67,15 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.out = nn.Linear(dim, dim, bias=bias)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """x [B, S, D], same shape out; with a cache x is what follows the steps that it holds."""
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None, layer: int = 0) -> Tensor:
+        """x [B, S, D], same shape out; with a cache x is what follows the steps that it holds for this layer."""
         B, S, D = x.shape
         qkv = self.qkv(x).view(B, S, 3, self.heads, D // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, S, D / H]
         past = 0
         if cache is not None:
             past = cache.length
-            k, v = cache.append(k, v)  # [B, H, past + S, D / H]
+            k, v = cache.write(layer, k, v)  # [B, H, past + S, D / H]
         # A single query may see every key; several are masked so that each sees itself and what is before it.
         mask = None
         if S > 1 and past:
@@ -84,6 +90,20 @@ class Condition:
 
     states: Tensor
     mask: Tensor
+
+
+@dataclass
+class LayerText:
+    """A prompt in one layer, the same at every step: keys and values [B, H, L, D / H], and what may be looked at.
+
+    `allowed` is bool [B, 1, 1, L], or None if every state is a word. A softmax over nothing is NaN, so a row without
+    words is allowed everything, and `has_words` [B, 1, 1] then drops its result (None if every row has words).
+    """
+
+    keys: Tensor
+    values: Tensor
+    allowed: Tensor | None
+    has_words: Tensor | None
 
 
 class CrossAttention(nn.Module):
@@ -101,15 +121,12 @@ class CrossAttention(nn.Module):
         k, v = self.kv(states).chunk(2, -1)
         return split_heads(k, self.heads), split_heads(v, self.heads)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """x [B, S, D], mask bool [B, 1, 1, L] or None if every state is a word; same shape as x out."""
+    def forward(self, x: Tensor, text: LayerText) -> Tensor:
+        """x [B, S, D] and its prompts; same shape out."""
         q = split_heads(self.q(x), self.heads)  # [B, H, S, D / H]
-        if mask is None:
-            return self.out(join_heads(F.scaled_dot_product_attention(q, keys, values)))
-        has_words = mask.any(-1, keepdim=True)  # [B, 1, 1, 1]
-        # A softmax over nothing is NaN: a row without words attends to everything, and its result is then dropped.
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask | ~has_words)
-        return self.out(join_heads(y)) * has_words[:, :, 0]  # [B, S, D]
+        y = F.scaled_dot_product_attention(q, text.keys, text.values, attn_mask=text.allowed)
+        y = self.out(join_heads(y))  # [B, S, D]
+        return y if text.has_words is None else y * text.has_words
 
 
 class DecoderLayer(nn.Module):
@@ -125,23 +142,16 @@ class DecoderLayer(nn.Module):
         self.up = nn.Linear(dim, feed_forward, bias=bias)
         self.down = nn.Linear(feed_forward, dim, bias=bias)
 
-    def forward(self, x: Tensor, text: LayerText | None = None, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, text: LayerText | None = None, cache: KeyValueCache | None = None, layer: int = 0
+    ) -> Tensor:
         """x [B, S, D]; text for the first rows of x, the others have none."""
-        x = x + self.self_attention(self.self_norm(x), cache)
+        x = x + self.self_attention(self.self_norm(x), cache, layer)
         if text is not None:
             rows = text.keys.shape[0]  # with guidance only the first half has a condition
-            asked = self.cross_attention(self.cross_norm(x[:rows]), text.keys, text.values, text.mask)
+            asked = self.cross_attention(self.cross_norm(x[:rows]), text)
             x = x + asked if rows == x.shape[0] else torch.cat([x[:rows] + asked, x[rows:]])
         return x + self.down(F.gelu(self.up(self.feed_forward_norm(x))))
-
-
-@dataclass
-class LayerText:
-    """Keys and values of the prompt in one layer, each [B, H, L, D / H], and the mask [B, 1, 1, L] or None."""
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor | None
 
 
 class Decoder(nn.Module):
@@ -161,18 +171,23 @@ class Decoder(nn.Module):
         """Every layer's keys and values of a condition; a mask is kept only where there is something to mask."""
         if condition is None:
             return [None] * len(self.layers)
-        mask = condition.mask.bool()
-        mask = None if mask.all() else mask[:, None, None, :]  # [B, 1, 1, L]
-        return [LayerText(*layer.cross_attention.keys_values(condition.states), mask) for layer in self.layers]
+        mask = condition.mask.bool()[:, None, None, :]  # [B, 1, 1, L]
+        has_words = mask.any(-1)  # [B, 1, 1]
+        allowed = None if mask.all() else mask | ~has_words[..., None]
+        has_words = None if has_words.all() else has_words
+        return [
+            LayerText(*layer.cross_attention.keys_values(condition.states), allowed, has_words) for layer in self.layers
+        ]
 
-    def new_cache(self, rows: int, steps: int) -> list[KeyValueCache]:
-        """An empty cache for each layer."""
+    def new_cache(self, rows: int, steps: int) -> KeyValueCache:
+        """An empty cache."""
         weight = self.layers[0].self_attention.out.weight
-        width = weight.shape[0] // self.heads
-        return [KeyValueCache(rows, self.heads, steps, width, weight) for _ in self.layers]
+        return KeyValueCache(len(self.layers), rows, self.heads, steps, weight.shape[0] // self.heads, weight)
 
-    def forward(self, x: Tensor, texts: list[LayerText | None], caches: list[KeyValueCache] | None = None) -> Tensor:
-        """x [B, S, D], what `prepare` made of the condition, and caches if x follows earlier steps; [B, S, D] out."""
+    def forward(self, x: Tensor, texts: list[LayerText | None], cache: KeyValueCache | None = None) -> Tensor:
+        """x [B, S, D], what `prepare` made of the condition, and a cache if x follows earlier steps; [B, S, D] out."""
         for i, layer in enumerate(self.layers):
-            x = layer(x, texts[i], caches[i] if caches else None)
+            x = layer(x, texts[i], cache, i)
+        if cache is not None:
+            cache.length += x.shape[1]
         return self.norm(x)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .decoder import Condition, Decoder, KeyValueCache, LayerText
+from .decoder_step import StepWeights, single_step
 from .embedding import CodebookEmbedding, check_tokens, sinusoidal_positions
 from .shapes import check_shape
 
@@ -60,14 +61,15 @@ CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=409
 
 @dataclass
 class GenerationState:
-    """What a model keeps between two steps: the prompt's keys and values, the caches, and how many steps are done."""
+    """What a model keeps between two steps: the prompt's keys and values, the cache, and its weights at hand."""
 
     texts: list[LayerText | None]
-    caches: list[KeyValueCache]
+    cache: KeyValueCache
+    weights: StepWeights
 
     @property
     def length(self) -> int:
-        return self.caches[0].length
+        return self.cache.length
 
 
 class MusicgenLM(nn.Module):
@@ -122,7 +124,9 @@ class MusicgenLM(nn.Module):
         condition = None
         if text is not None:
             condition = self.project_text(text, text.new_ones(text.shape[:2]) if text_mask is None else text_mask)
-        return self._logits(sequence, 0, self.decoder.prepare(condition), None)
+        x = self.decoder(self._embed(sequence, 0), self.decoder.prepare(condition))  # [B, S, D]
+        logits = self.heads(x).unflatten(-1, (self.config.num_codebooks, self.config.codebook_size))  # [B, S, K, V]
+        return logits.transpose(1, 2)  # [B, K, S, V]
 
     def start(self, rows: int, steps: int, condition: Condition | None = None) -> GenerationState:
         """Prepare to generate: the prompt's keys and values once, and room for `steps` columns of `rows` sequences.
@@ -130,22 +134,26 @@ class MusicgenLM(nn.Module):
         The condition belongs to the first rows; with guidance the others are the unconditional half, which skips
         cross-attention: without biases that equals attending to zeros.
         """
-        return GenerationState(self.decoder.prepare(condition), self.decoder.new_cache(rows, steps))
+        cache = self.decoder.new_cache(rows, steps)
+        return GenerationState(self.decoder.prepare(condition), cache, StepWeights.of(self.decoder))
 
+    @torch.no_grad()
     def step(self, columns: Tensor, state: GenerationState) -> Tensor:
-        """Logits [B, K, V] after the next column(s) int64 [B, K, n] of a generation that `start` began."""
-        return self._logits(columns, state.length, state.texts, state.caches, last_only=True)[:, :, 0]
+        """Logits [B, K, V] after the next column(s) int64 [B, K, n] of a generation that `start` began; no gradient."""
+        B, K, n = columns.shape
+        x = self._embed(columns, state.length)  # [B, n, D]
+        if n == 1:
+            x = single_step(x[:, 0], state.weights, state.texts, state.cache)  # [B, D]
+        else:
+            x = self.decoder(x, state.texts, state.cache)[:, -1]  # [B, D]
+        return self.heads(x).view(B, K, self.config.codebook_size)
 
-    def _logits(self, columns: Tensor, first: int, texts, caches, last_only: bool = False) -> Tensor:
-        B, K, S = columns.shape
+    def _embed(self, columns: Tensor, first: int) -> Tensor:
+        """Columns [B, K, S], the first of them at position `first`, to vectors [B, S, D]."""
+        S = columns.shape[2]
         if first + S > len(self.positions):
             self.positions = sinusoidal_positions(2 * (first + S), self.config.dim).to(self.positions)
-        x = self.embedding(columns) + self.positions[first : first + S]  # [B, S, D]
-        x = self.decoder(x, texts, caches)
-        if last_only:
-            x = x[:, -1:]
-        logits = self.heads(x).view(B, -1, K, self.config.codebook_size)  # [B, S, K, V]
-        return logits.transpose(1, 2)  # [B, K, S, V]
+        return self.embedding(columns) + self.positions[first : first + S]
 
 
 def codebook_loss(logits: Tensor, codes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
     probabilities = (logits / temperature).softmax(-1)
     if top_k:
-        smallest = probabilities.topk(top_k, -1).values[..., -1:]
+        smallest = probabilities.topk(top_k, -1, sorted=False).values.amin(-1, keepdim=True)
         probabilities = probabilities.where(probabilities >= smallest, 0.0)
     if top_p:
         ordered, index = probabilities.sort(-1, descending=True)

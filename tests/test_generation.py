@@ -84,19 +84,18 @@ def test_no_token_outside_the_codebook_even_at_the_highest_temperature(lm):
 
 def test_a_step_reads_one_column_and_copies_no_cache(lm, monkeypatch):
     """The cost of a step: one new column enters the decoder, and the cache stays where it is."""
-    columns, places = [], set()
-    append = KeyValueCache.append
+    lengths, places = [], set()
+    room = KeyValueCache.room
 
-    def spy(cache, keys, values):
-        columns.append(keys.shape[2])
-        places.add(cache.keys.data_ptr())
-        return append(cache, keys, values)
+    def spy(cache, n):
+        lengths.append(n)
+        places.add(cache.memory.data_ptr())
+        return room(cache, n)
 
-    monkeypatch.setattr(KeyValueCache, "append", spy)
+    monkeypatch.setattr(KeyValueCache, "room", spy)
     generate_codes(lm, 20, [1], condition(lm, 1), SAMPLING)
-    assert set(columns) == {1}
-    assert len(columns) == 23 * lm.config.layers
-    assert len(places) == lm.config.layers
+    assert lengths == [1] * 23
+    assert len(places) == 1
 
 
 def test_progress_counts_the_steps(lm):

@@ -9,7 +9,8 @@ import torch
 from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 
 from judges import SMALL_DECODER, our_lm, spread
-from musicgen_edu.decoder import Condition, KeyValueCache, join_heads, split_heads
+from musicgen_edu.decoder import Condition, Decoder, KeyValueCache, join_heads, split_heads
+from musicgen_edu.decoder_step import StepWeights, single_step
 from musicgen_edu.embedding import CodebookEmbedding, sinusoidal_positions
 from musicgen_edu.lm import CONFIGS, LMConfig, MusicgenLM, codebook_loss, count_parameters, on_meta
 
@@ -129,16 +130,44 @@ def test_only_the_first_rows_have_a_condition(pair):
 
 
 def test_the_cache_is_written_in_place_and_never_copied():
-    cache = KeyValueCache(2, 3, 8, 5, torch.zeros(1))
-    place = cache.keys.data_ptr()
+    cache = KeyValueCache(2, 2, 3, 8, 5, torch.zeros(1))  # 2 layers
     written = [torch.randn(2, 3, n, 5) for n in (1, 4, 2)]
     for piece in written:
-        keys, values = cache.append(piece, -piece)
-        assert keys.data_ptr() == place  # a view of the same memory, not a copy
-    assert torch.equal(keys, torch.cat(written, 2))
+        for layer, factor in enumerate((1, 10)):
+            keys, values = cache.write(layer, factor * piece, -factor * piece)
+            assert keys.untyped_storage().data_ptr() == cache.memory.untyped_storage().data_ptr()
+        cache.length += piece.shape[2]
+    assert torch.equal(keys, 10 * torch.cat(written, 2))
     assert torch.equal(values, -keys)
-    with pytest.raises(ValueError, match="holds 8 steps"):
-        cache.append(torch.randn(2, 3, 2, 5), torch.randn(2, 3, 2, 5))
+    assert torch.equal(cache.memory[0, 0, :, :, :7], torch.cat(written, 2))
+    with pytest.raises(ValueError, match="holds 8 steps, but step 9"):
+        cache.write(0, torch.randn(2, 3, 2, 5), torch.randn(2, 3, 2, 5))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [0, 2, 5])
+@torch.no_grad()
+def test_a_single_step_equals_the_decoder(bias, rows):
+    """The quick way against the readable one, with and without biases, with no, some or all rows conditioned."""
+    decoder = Decoder(24, 3, 4, 40, bias=bias)
+    for parameter in decoder.parameters():  # norms and biases that are not 1 and 0
+        parameter.copy_(torch.randn_like(parameter) / 4)
+    condition = None
+    if rows:
+        mask = torch.arange(7) < torch.arange(rows)[:, None]  # the first row has no words, the others more and more
+        condition = Condition(torch.randn(rows, 7, 24), mask)
+    texts, weights = decoder.prepare(condition), StepWeights.of(decoder)
+    caches = decoder.new_cache(5, 6), decoder.new_cache(5, 6)
+    for _ in range(6):
+        x = torch.randn(5, 24)
+        before = x.clone()
+        quick = single_step(x, weights, texts, caches[0])
+        torch.testing.assert_close(quick, decoder(x[:, None], texts, caches[1])[:, 0], atol=1e-5, rtol=1e-5)
+        assert torch.equal(x, before)
+    torch.testing.assert_close(caches[0].memory, caches[1].memory)
+    assert caches[0].length == caches[1].length == 6
+    with pytest.raises(ValueError, match="holds 6 steps, but step 7"):
+        single_step(x, weights, texts, caches[0])
 
 
 @pytest.mark.parametrize("name,millions", [("small", 419.58), ("medium", 1837.56), ("large", 3255.38)])
