@@ -13,9 +13,10 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from musicgen_edu.data.pieces import GRID
 from musicgen_edu.encodec import EncodecConfig, EncodecModel
 from musicgen_edu.lm import LMConfig, MusicgenLM
+from musicgen_edu.patterns import interleave, pattern_table
 from musicgen_edu.text import TextEncoder
 from musicgen_edu.training.codec import CodecTraining, procedural_segments, train_codec
-from musicgen_edu.training.lm import LMTraining, TextToCodes, delay_loss, train_lm
+from musicgen_edu.training.lm import LMTraining, TextToCodes, delay_loss, make_optimizers, train_lm, with_noise
 from musicgen_edu.training.losses import MelLoss
 from musicgen_edu.training.runs import learning_rate
 
@@ -110,12 +111,41 @@ def code_batches(start):
         yield batches
 
 
-def test_a_language_model_run_that_was_stopped_gets_the_same_numbers(tmp_path):
-    whole = train_lm(text_to_codes(), LM_SETTINGS, code_batches)
+@pytest.mark.parametrize("options", [{}, {"muon": True, "input_noise": 0.5}])
+def test_a_language_model_run_that_was_stopped_gets_the_same_numbers(tmp_path, options):
+    settings = replace(LM_SETTINGS, **options)
+    whole = train_lm(text_to_codes(), settings, code_batches)
     path = tmp_path / "lm.pt"
     with pytest.raises(KeyboardInterrupt):
-        train_lm(text_to_codes(), LM_SETTINGS, code_batches, path, checkpoint_every=3, report=stop_at(7))
-    assert_same_weights(whole, train_lm(text_to_codes(), LM_SETTINGS, code_batches, path, checkpoint_every=3))
+        train_lm(text_to_codes(), settings, code_batches, path, checkpoint_every=3, report=stop_at(7))
+    assert_same_weights(whole, train_lm(text_to_codes(), settings, code_batches, path, checkpoint_every=3))
+
+
+def test_every_weight_has_one_optimizer_and_muon_gets_the_matrices_of_the_layers():
+    model = text_to_codes()
+    adamw, others = make_optimizers(model, replace(LM_SETTINGS, muon=True))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    owned = {key: {names[id(p)] for p in o.param_groups[0]["params"]} for key, o in {"adamw": adamw, **others}.items()}
+    assert owned["adamw"] | owned["muon"] == set(names.values())
+    assert not owned["adamw"] & owned["muon"]
+    assert {"lm.decoder.layers.0.self_attention.qkv.weight", "lm.decoder.layers.1.down.weight"} < owned["muon"]
+    assert {"lm.heads.weight", "lm.embedding.tables", "lm.decoder.norm.weight"} < owned["adamw"]
+    assert make_optimizers(model, LM_SETTINGS)[1] == {}
+
+
+def test_noise_replaces_codes_only_and_not_more_than_it_may():
+    table = pattern_table("delay", 4, 50)
+    codes = torch.arange(400).view(400, 1, 1).expand(400, 4, 50)  # each row has a number of its own
+    sequence = interleave(codes, table, 999)
+    noisy = with_noise(sequence, table, 0.2)
+    changed = noisy != sequence
+    assert torch.equal(noisy == 999, sequence == 999)  # special tokens stay where they are
+    assert torch.equal(noisy[changed], ((sequence - 1) % 400)[changed])  # the code of the next row at the same place
+    share = changed.sum((1, 2)) / 200
+    assert (share == 0).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert share.mean() == pytest.approx(0.05, abs=0.01)
+    assert share.max() < 0.32
+    assert torch.equal(with_noise(sequence, table, 0.0), sequence)
 
 
 def test_a_language_model_overfits_a_batch_and_listens_to_its_caption():
