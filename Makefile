@@ -7,14 +7,15 @@ VENV ?= .venv
 LAB_ARGS ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
-LESSONS ?= lessons/*.ipynb
+LESSONS ?= lessons/*.ipynb lessons/assignments/source/*/*.ipynb
+ASSIGNMENTS ?= $(notdir $(patsubst %/,%,$(wildcard lessons/assignments/source/*/)))
 
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test lessons tiny lint format clean moved
+.PHONY: help env lab test lessons release tiny lint format clean moved
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +52,13 @@ lessons: export MUSICGEN_EDU_SIZE = cpu
 lessons: $(STAMP)  ## execute the lessons again in their CPU size and keep the outputs; LESSONS="lessons/05_..." for some
 	$(RUN) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
 	    --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False $(LESSONS)
+
+# nbgrader starts alembic by its name, so the environment has to be on the path.
+release: export PATH := $(abspath $(VENV)/bin):$(PATH)
+release: $(STAMP)  ## build the students' notebooks in lessons/assignments/release; ASSIGNMENTS="02_..." for some
+	@set -e; for name in $(ASSIGNMENTS); do \
+	    (cd lessons/assignments && nbgrader generate_assignment "$$name" --force); done
+	@echo "The students' notebooks: lessons/assignments/release"
 
 tiny: $(STAMP)  ## train the shipped model, assets/tiny, from nothing (hours on a CPU)
 	$(RUN) -m musicgen_edu.training.tiny all

@@ -1,0 +1,34 @@
+"""What marks the exercises of the assignments: one module for each lesson, one `Exercise` for each exercise.
+
+`python -m musicgen_edu.checks` tries every wrong and every right answer on record and prints a table. The package
+imports anything of the library; nothing in the library imports it.
+
+A check cell of an assignment imports what it needs anew, so that whatever a cell before it called `check` does no
+harm, and then goes on with what the check returns:
+
+    import musicgen_edu.checks.vector_quantization as check
+
+    spread_start = check.spread_start(spread_start)
+
+A module of checks ends with `EXERCISES = (...)`, its exercises in order, and `seal(__name__)`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+from ._seal import seal
+from .exercise import CheckFailed, Exercise, Wrong, expect, expect_close, expect_tensor
+
+__all__ = ["CheckFailed", "Exercise", "Wrong", "expect", "expect_close", "expect_tensor", "modules", "seal"]
+
+
+def modules() -> list[ModuleType]:
+    """Every module of exercises, in the order of their names; each lists its own in `EXERCISES`."""
+    names = [found.name for found in iter_modules(__path__) if found.name != "exercise" and found.name[0] != "_"]
+    return [import_module(f"{__name__}.{name}") for name in sorted(names)]
+
+
+seal(__name__)
