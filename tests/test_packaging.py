@@ -18,7 +18,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LESSONS = sorted({ROOT / "lessons" / "00_hear_it_first.ipynb", *(ROOT / "lessons").glob("*.ipynb")})
+LESSONS = sorted(
+    {
+        ROOT / "lessons" / "00_hear_it_first.ipynb",
+        *(ROOT / "lessons").glob("*.ipynb"),
+        *(ROOT / "lessons" / "assignments" / "source").glob("*/*.ipynb"),
+    }
+)
 
 
 # --- versions -------------------------------------------------------------------------------------------------------
@@ -159,7 +165,7 @@ def test_wheel_holds_the_package_and_the_model_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
         "musicgen_edu" / path.relative_to(base)
-        for base, folder in ((ROOT / "musicgen_edu", "."), (ROOT, "assets/tiny"))
+        for base, folder in ((ROOT / "musicgen_edu", "."), (ROOT, "assets/tiny"), (ROOT, "assets/music"))
         for path in (base / folder).rglob("*")
         if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts)
     }
@@ -167,16 +173,17 @@ def test_wheel_holds_the_package_and_the_model_and_nothing_else(wheel):
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_installed_wheel_finds_the_shipped_model_inside_itself(installed, tmp_path):
+def test_installed_wheel_finds_the_shipped_model_and_recording_inside_itself(installed, tmp_path):
     code = (
-        "import musicgen_edu, musicgen_edu.checkpoints as c; "
-        "print(musicgen_edu.__version__, musicgen_edu.__file__, c.find('tiny'), sep='\\n')"
+        "import musicgen_edu, musicgen_edu.checkpoints as c, musicgen_edu.audio as a; "
+        "print(musicgen_edu.__version__, musicgen_edu.__file__, c.find('tiny'), a.recording()[1], sep='\\n')"
     )
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    version, file, model = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).splitlines()
+    version, file, model, rate = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).splitlines()
     assert Path(file) == installed / "musicgen_edu" / "__init__.py"
     assert (installed / f"musicgen_edu-{version}.dist-info").is_dir()
     assert Path(model) == installed / "musicgen_edu" / "assets" / "tiny"
+    assert rate == "32000"  # the recording is there too
     shipped = sorted(path for path in (ROOT / "assets" / "tiny").iterdir() if path.is_file())
     assert {"config.json", "model.safetensors"} <= {path.name for path in shipped}
     for path in shipped:
@@ -215,7 +222,7 @@ def texts(notebook: dict) -> list[str]:
     return [DATA.sub("", text) for text in found]
 
 
-@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+@pytest.fixture(params=LESSONS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
 def lesson(request) -> dict:
     notebook = json.loads(request.param.read_text())
     assert code_cells(notebook), "a lesson without code"
@@ -239,7 +246,7 @@ def test_lesson_keeps_what_is_compared_and_no_errors(lesson):
 
 def test_lesson_opens_anywhere(lesson):
     """No widget state, which stops some viewers; the kernel that every environment has; no path of one machine."""
-    assert "widgets" not in lesson["metadata"]
+    assert set(lesson["metadata"]) <= {"kernelspec", "language_info"}
     assert lesson["metadata"]["kernelspec"]["name"] == "python3"
     for text in texts(lesson):
         found = MACHINE.search(text)
