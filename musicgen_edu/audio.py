@@ -15,13 +15,16 @@ from torch import Tensor
 from .files import replace_when_complete
 
 
-def read_audio(path: str | os.PathLike, sample_rate: int | None = None, mono: bool = True) -> tuple[Tensor, int]:
+def read_audio(
+    path: str | os.PathLike, sample_rate: int | None = None, mono: bool = True, start: int = 0, count: int = -1
+) -> tuple[Tensor, int]:
     """Read a sound file.
 
     Args:
         path: WAV, FLAC, OGG, MP3: whatever soundfile reads.
         sample_rate: resample to this rate in Hz; None keeps the file's own.
         mono: average the channels.
+        start, count: read only `count` samples from `start` on, at the file's own rate; -1 reads to the end.
 
     Returns:
         audio: float32 [C, N] in [-1, 1]; its sample rate in Hz.
@@ -35,7 +38,7 @@ def read_audio(path: str | os.PathLike, sample_rate: int | None = None, mono: bo
     if not Path(path).is_file():
         raise FileNotFoundError(f"no sound file at {path}")
     try:
-        data, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [N, C]
+        data, rate = soundfile.read(path, count, start, dtype="float32", always_2d=True)  # [N, C]
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path} cannot be read as audio (expected WAV, FLAC, OGG or MP3): {error}") from error
     if len(data) == 0:
@@ -195,3 +198,34 @@ def draw_spectrogram(axes, mel: np.ndarray, seconds: float, sample_rate: int) ->
     axes.set_yticks(np.interp(ticks, centres, np.arange(len(centres))), [str(f) for f in ticks])
     axes.set_xlabel("time (s)")
     axes.set_ylabel("frequency (Hz)")
+
+
+def recording(sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """The real recording that the lessons play: 5 s of "Feelings" by Sectoid; licence in `assets/music/README.md`.
+
+    Args:
+        sample_rate: resample to this rate in Hz; None keeps the file's 32000.
+
+    Returns:
+        audio: float32 [1, N]; its sample rate in Hz.
+    """
+    package = Path(__file__).parent  # the assets lie beside the package in a checkout, and inside it in a wheel
+    found = [base / "assets" / "music" / "feelings.ogg" for base in (package.parent, package)]
+    return read_audio(next((path for path in found if path.is_file()), found[0]), sample_rate)
+
+
+def sound_length(path: str | os.PathLike) -> tuple[int, int]:
+    """Samples and sample rate in Hz of a sound file, by its header alone.
+
+    Raises:
+        ValueError: the file is not audio, or holds no samples.
+    """
+    import soundfile
+
+    try:
+        header = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path} cannot be read as audio (expected WAV, FLAC, OGG or MP3): {error}") from error
+    if header.frames <= 0:
+        raise ValueError(f"{path} holds no samples")
+    return header.frames, header.samplerate
