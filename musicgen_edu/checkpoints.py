@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .embedding import sinusoidal_positions
 from .encodec import EncodecModel
 from .lm import MusicgenLM
-from .published import CheckpointError, published_names
+from .published import CheckpointError, published_names, read_codec_config
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 POSITIONS = "decoder.model.decoder.embed_positions.weights"
@@ -167,6 +167,29 @@ def load_text_model(config: dict, state: StateReader, dtype: torch.dtype = torch
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     return model.eval()
+
+
+def read_codec(name: str | os.PathLike = "tiny", device: str | torch.device | None = None) -> EncodecModel:
+    """The codec of a folder or hub name, be it that of a codec alone or of a whole MusicGen; "tiny" is the shipped one.
+
+    Args:
+        name: see `find`.
+        device: None is the CPU.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint, or a tensor is missing, left over or of the wrong shape.
+    """
+    folder = find(name)
+    config, prefix = read_codec_config(folder)
+    file = SafetensorsFile(folder / "model.safetensors")
+    names = [tensor for tensor in file if tensor.startswith(prefix)]
+    tensors = {"audio_encoder." + tensor.removeprefix(prefix): file[tensor] for tensor in names}
+    state = StateReader(tensors, str(folder / "model.safetensors"))
+    with torch.device("meta"):
+        model = EncodecModel(config)
+    load_codec(model, state)
+    state.check_all_used()
+    return model.eval().to(device or "cpu")
 
 
 def find(name: str | os.PathLike) -> Path:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .training.codec_command import add_command as add_train_codec
+
 EXAMPLES = """examples:
   musicgen-edu generate "a calm bell melody, no drums" --seconds 8 --seed 5 --out calm.wav
   musicgen-edu generate "a fast organ tune in D major, with drums" --guidance 2
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", default="tiny", help="tiny, a folder, or a hub name such as facebook/musicgen-small"
     )
     generate.set_defaults(run=run_generate)
+    add_train_codec(commands)
     return parser
 
 

@@ -49,20 +49,32 @@ def published_names(name: str, num_codebooks: int) -> list[str]:
     return [f"decoder.model.decoder.layers.{match[1]}.{theirs}.{kind}" for theirs in LAYER_NAMES[match[2]]]
 
 
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} is no checkpoint: it has no config.json") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
+
+
 def read_config(folder: Path) -> dict:
     """`config.json` of a MusicGen folder, as a dictionary."""
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is no checkpoint: it has no config.json") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
+    config = _read_json(path)
     missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if part not in config]
     if config.get("model_type") != "musicgen" or missing:
         found = config.get("model_type", "none")
         raise CheckpointError(f"{path} does not describe a MusicGen: expected model_type musicgen, found {found}")
     return config
+
+
+def read_codec_config(folder: Path) -> tuple[EncodecConfig, str]:
+    """The codec's configuration from the folder of a codec or of a MusicGen, and what its tensors' names begin with."""
+    config = _read_json(folder / "config.json")
+    if config.get("model_type") == "encodec":
+        return codec_config(config), ""
+    return codec_config(read_config(folder)["audio_encoder"]), "audio_encoder."
 
 
 CODEC_DEFAULTS = {  # what a published config.json may leave out, and what transformers then assumes
@@ -130,12 +142,16 @@ def codec_dict(config: EncodecConfig) -> dict:
         "kernel_size last_kernel_size residual_kernel_size dilation_growth_rate compress use_causal_conv "
         "use_conv_shortcut pad_mode trim_right_ratio"
     )
+    unit = math.ceil(config.frame_rate) * math.ceil(math.log2(config.codebook_size))  # as `codec_config` counts
+    bandwidth = config.num_codebooks * unit / 1000
+    while int(1000 * bandwidth // unit) < config.num_codebooks:  # 1000 * (1001 / 1000) is less than 1001
+        bandwidth = math.nextafter(bandwidth, math.inf)
     return {
         "model_type": "encodec",
         **{name: getattr(config, name) for name in fields.split()},
         "upsampling_ratios": list(config.upsampling_ratios),
         "codebook_dim": config.hidden_size,
-        "target_bandwidths": [config.bandwidth],
+        "target_bandwidths": [bandwidth],
         "norm_type": "weight_norm",
         "normalize": False,
         "chunk_length_s": None,

@@ -31,9 +31,10 @@ def nearest_code(vectors: Tensor, codebook: Tensor) -> Tensor:
         codes: int64 [N], values 0 to V - 1.
     """
     check_shape("vectors", vectors, "N D", D=codebook.shape[1])
-    # The terms are added in the order of the published code: near ties then fall to the same entry.
-    distances = vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ codebook.t() + codebook.pow(2).sum(1)  # [N, V]
-    return distances.argmin(1)  # [N]
+    scores = 2 * vectors @ codebook.t()  # [N, V]
+    # Minus the distance, in place. The order of the published code lets near ties fall to the same entry.
+    scores.sub_(vectors.pow(2).sum(1, keepdim=True)).sub_(codebook.pow(2).sum(1))
+    return scores.argmax(1)  # [N]
 
 
 def kmeans(vectors: Tensor, clusters: int, iterations: int = 10, generator: torch.Generator | None = None) -> Tensor:
@@ -181,10 +182,12 @@ class ResidualVectorQuantizer(nn.Module):
 
     def encode(self, x: Tensor, num_codebooks: int | None = None) -> Tensor:
         """x [B, D, T] to codes [B, K, T]; fewer codebooks give fewer bits and a coarser result."""
-        residual, codes = x, []
+        B, D, T = check_shape("x", x, "B D T", D=self.layers[0].embed.shape[1])
+        residual, codes = x.transpose(1, 2).reshape(B * T, D), []
         for layer in self._first(num_codebooks):
-            codes.append(layer.encode(residual))
-            residual = residual - layer.decode(codes[-1])
+            chosen = nearest_code(residual, layer.embed)
+            residual = residual - F.embedding(chosen, layer.embed)
+            codes.append(chosen.view(B, T))
         return torch.stack(codes, 1)  # [B, K, T]
 
     def decode(self, codes: Tensor) -> Tensor:

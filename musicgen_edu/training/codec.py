@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..data.pieces import GRID
 from ..data.procedural import make_clip
 from ..encodec import EncodecModel
+from .adversarial import AdversarialTraining, Adversary
 from .losses import MelLoss
 from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
 
@@ -22,7 +24,8 @@ class CodecTraining:
     """What a codec training run needs to know.
 
     `waveform_weight` decides whether a small SEANet hears pitch at all: with 10 it learns onsets and shaped noise,
-    with 60 it learns tones.
+    with 60 it learns tones. With `adversarial` these weights are not used: its shares stand in their place.
+    `ema_decay` is that of the averaged weights, which then are the run's result.
     """
 
     steps: int = 4000
@@ -36,6 +39,8 @@ class CodecTraining:
     clip_norm: float = 1.0
     seed: int = 0
     bfloat16: bool = True
+    adversarial: AdversarialTraining | None = None
+    ema_decay: float | None = None
 
 
 def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Iterator[Tensor]:
@@ -52,8 +57,8 @@ def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Itera
         step += 1
 
 
-def codec_losses(model: EncodecModel, mel_loss: MelLoss, audio: Tensor, bfloat16: bool = False) -> dict[str, Tensor]:
-    """Waveform L1, mel and commitment loss of a batch [B, C, N].
+def reconstruct(model: EncodecModel, audio: Tensor, bfloat16: bool = False) -> tuple[Tensor, Tensor]:
+    """Reconstruction [B, C, N] of a batch [B, C, N], and the commitment loss.
 
     With `bfloat16` the networks compute in that format; the quantizer does not: small distances decide its codes.
     """
@@ -62,12 +67,30 @@ def codec_losses(model: EncodecModel, mel_loss: MelLoss, audio: Tensor, bfloat16
     quantized, _, commitment = model.quantizer(latents.float())
     with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
         reconstruction = model.decoder(quantized)
-    reconstruction = reconstruction.float()[..., : audio.shape[-1]]
+    return reconstruction.float()[..., : audio.shape[-1]], commitment
+
+
+def codec_losses(mel_loss: MelLoss, audio: Tensor, reconstruction: Tensor, commitment: Tensor) -> dict[str, Tensor]:
+    """Waveform L1, mel and commitment loss of a batch and its reconstruction [B, C, N]."""
     return {
         "waveform": (audio - reconstruction).abs().mean(),
         "mel": mel_loss(audio, reconstruction),
         "commitment": commitment,
     }
+
+
+def averaged_weights(model: EncodecModel, decay: float) -> AveragedModel:
+    """A copy of the model whose weights follow it as a moving average; `update_parameters(model)` after each step.
+
+    The decay starts low and rises to its value, else a short run would mostly remember its beginning. The
+    codebooks are copied as they are: they are moving averages already.
+    """
+
+    def average(averaged, current, updates) -> None:
+        now = min(decay, (1 + float(updates)) / (10 + float(updates)))
+        get_ema_multi_avg_fn(now)(averaged, current, updates)
+
+    return AveragedModel(model, multi_avg_fn=average)
 
 
 def train_codec(
@@ -91,31 +114,39 @@ def train_codec(
     Returns:
         the model, in evaluation mode.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
     device = next(model.parameters()).device
     mel_loss = MelLoss(model.config.sampling_rate).to(device)
-    start = 0
-    if checkpoint and checkpoint.exists():
-        start = load_run(checkpoint, model, optimizer)
-    else:
-        torch.manual_seed(settings.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
+    torch.manual_seed(settings.seed)
+    adversary = averaged = None
+    if settings.adversarial:
+        adversary = Adversary(settings.adversarial, model.config.audio_channels, device, settings.bfloat16)
+    if settings.ema_decay is not None:
+        averaged = averaged_weights(model, settings.ema_decay)
+    others = {name: x for name, x in (("adversary", adversary), ("averaged", averaged)) if x is not None}
+    start = load_run(checkpoint, model, optimizer, **others) if checkpoint and checkpoint.exists() else 0
     model.train()
     batches = segments(start)
     for step in range(start, settings.steps):
         audio = next(batches).to(device)
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup))
-        losses = codec_losses(model, mel_loss, audio, settings.bfloat16)
-        total = (
-            settings.waveform_weight * losses["waveform"]
-            + settings.mel_weight * losses["mel"]
-            + settings.commitment_weight * losses["commitment"]
-        )
+        reconstruction, commitment = reconstruct(model, audio, settings.bfloat16)
+        losses = codec_losses(mel_loss, audio, reconstruction, commitment)
         optimizer.zero_grad()
-        total.backward()
+        if adversary:
+            (settings.commitment_weight * commitment).backward(retain_graph=True)  # it is not the output's
+            losses |= adversary.backward(step, losses, audio, reconstruction)
+        else:
+            total = settings.waveform_weight * losses["waveform"] + settings.mel_weight * losses["mel"]
+            (total + settings.commitment_weight * commitment).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
+        if averaged:
+            averaged.update_parameters(model)
         if report:
             report(step, {name: value.item() for name, value in losses.items()})
         if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
-            save_run(checkpoint, model, optimizer, step + 1)
+            save_run(checkpoint, model, optimizer, step + 1, **others)
+    if averaged:
+        model.load_state_dict(averaged.module.state_dict())
     return model.eval()

@@ -1,4 +1,4 @@
-"""Writing a model as a folder in the published MusicGen format, which `transformers` loads too."""
+"""Writing a model, or a codec alone, as a folder in the published format, which `transformers` loads too."""
 
 from __future__ import annotations
 
@@ -51,8 +51,6 @@ def write_checkpoint(
         lm, codec: the trained parts.
         dtype: number format in the file; `config.json` asks for float32 computation whatever it is.
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     text = {name: t for name, t in text_model.state_dict().items() if name != "encoder.embed_tokens.weight"}
     tensors = {f"text_encoder.{name}": tensor for name, tensor in text.items()} | lm_tensors(lm) | codec_tensors(codec)
@@ -76,22 +74,48 @@ def write_checkpoint(
         "top_k": 250,
         "max_length": lm.config.max_steps,
     }
-    features = {
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", generation)
+    write_json(folder / "preprocessor_config.json", {**codec_features(codec), "processor_class": "MusicgenProcessor"})
+    write_tensors(folder / "model.safetensors", tensors)
+
+
+def write_codec(folder: Path, codec: EncodecModel) -> None:
+    """Write a codec alone: `config.json`, `model.safetensors` and the feature extractor's configuration.
+
+    `musicgen_edu.checkpoints.read_codec` reads it back, and so does `transformers.EncodecModel.from_pretrained`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name.removeprefix("audio_encoder."): tensor for name, tensor in codec_tensors(codec).items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    config = {"architectures": ["EncodecModel"], "dtype": "float32", **codec_dict(codec.config)}
+    write_tensors(folder / "model.safetensors", tensors)
+    write_json(folder / "preprocessor_config.json", codec_features(codec))
+    write_json(folder / "config.json", config)
+
+
+def codec_features(codec: EncodecModel) -> dict:
+    """What `preprocessor_config.json` says of the codec's input."""
+    return {
         "feature_extractor_type": "EncodecFeatureExtractor",
-        "processor_class": "MusicgenProcessor",
         "feature_size": codec.config.audio_channels,
         "sampling_rate": codec.config.sampling_rate,
         "padding_value": 0.0,
         "return_attention_mask": True,
     }
-    tokenizer.save_pretrained(folder)
-    for name, content in (
-        ("config.json", config),
-        ("generation_config.json", generation),
-        ("preprocessor_config.json", features),
-    ):
-        with replace_when_complete(folder / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    with replace_when_complete(folder / "model.safetensors") as temporary:
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a file of settings, whole or not at all."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with replace_when_complete(path) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,35 +30,73 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write everything that a run needs to go on: weights, optimizer, random state, number of steps done."""
+def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, **others: Any) -> None:
+    """Write everything that a run needs to go on: weights, optimizer, random state, number of steps done.
+
+    `others` are what else changes in the run, by name: anything that has a `state_dict`.
+    """
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "random": torch.get_rng_state(),
         "step": step,
-    }
+    } | {name: other.state_dict() for name, other in others.items()}
     with replace_when_complete(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
-    """Read what `save_run` wrote; returns the number of steps done. Without an optimizer only the weights are set."""
+def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None, **others: Any) -> int:
+    """Read what `save_run` wrote; returns the number of steps done. Without an optimizer only the weights are set.
+
+    Raises:
+        ValueError: the run was one without one of the `others`.
+    """
     state = torch.load(path, map_location="cpu", weights_only=True)
+    missing = [name for name in others if name not in state]
+    if missing:
+        raise ValueError(f"{path} is the state of a run without {missing[0]}: it cannot go on with it")
     model.load_state_dict(state["model"])
+    for name, other in others.items():
+        other.load_state_dict(state[name])
     if optimizer is not None:
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
     return state["step"]
 
 
-def progress_printer(every: int = 50) -> Report:
-    """A report that prints each `every`-th step with the time it took."""
-    begin = time.monotonic()
+def progress_printer(every: int = 50, steps: int | None = None) -> Report:
+    """A report that prints each `every`-th step with the time it took, and what is left of `steps` if they are given.
+
+    The losses are those of that step.
+    """
+    begin, first = time.monotonic(), None
 
     def report(step: int, losses: dict[str, float]) -> None:
-        if step % every == 0:
+        nonlocal first
+        first = step if first is None else first
+        if step % every == 0 or (steps and step + 1 == steps):
             figures = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            print(f"step {step}  {figures}  {time.monotonic() - begin:.0f} s", flush=True)
+            took = time.monotonic() - begin
+            left = f", {took / (step - first + 1) * (steps - step - 1):.0f} s left" if steps else ""
+            print(f"step {step}  {figures}  {took:.0f} s{left}", flush=True)
+
+    return report
+
+
+def progress_bar(steps: int) -> Report:
+    """A report that draws a bar with the losses and the time that is left; lines where there is no terminal."""
+    if not sys.stderr.isatty():
+        return progress_printer(steps=steps)
+    from tqdm import tqdm
+
+    bar: tqdm | None = None
+
+    def report(step: int, losses: dict[str, float]) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
+        bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+        bar.update()
+        if step + 1 == steps:
+            bar.close()
 
     return report

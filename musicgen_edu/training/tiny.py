@@ -66,7 +66,7 @@ LM_REFINING = LMTraining(phases=((512, 8, 700),), beginnings=(8, 256), learning_
 # guided generation lost key and tempo on the way. So the third stage trains on whole clips, with wrong codes in the
 # input: after a badly sampled code the music has to go on.
 LM_STEADYING = LMTraining(
-    phases=((512, 8, 3600),), beginnings=(8, 64), learning_rate=2e-3, warmup=60, hold=0.4, seed=2, input_noise=0.1,
+    phases=((512, 8, 2000),), beginnings=(8, 64), learning_rate=1e-3, warmup=30, hold=0.0, seed=2, input_noise=0.1,
     muon=True,
 )  # fmt: skip
 LM_STAGES = {"lm.pt": LM_TRAINING, "lm-refined.pt": LM_REFINING, "lm-steadied.pt": LM_STEADYING}
