@@ -87,11 +87,7 @@ def test_a_caption_steers_it_and_another_caption_would_not_have(tiny):
     control = accuracy(found, [wanted[i] for i in order], lambda i, name: name in names[order[i]])
     for name in CHANCE:
         assert control[name] < CHANCE[name] + 0.3, (name, control)
-    for name in ("timbre", "drums"):
         assert right[name] > CHANCE[name] + 0.5 * (1 - CHANCE[name]), (name, right)
-    # Tempo and key are kept less well, as the table says: together they must still stand clear of chance.
-    others = ("tempo", "tonic", "mode")
-    assert np.mean([right[name] - CHANCE[name] for name in others]) > 0.1, right
 
 
 def test_it_is_music_and_not_noise(tiny):
@@ -113,8 +109,8 @@ def test_eight_seconds_take_less_than_eight_seconds(tiny):
     assert time.perf_counter() - begin < 8
 
 
-def test_its_table_says_what_was_reached_and_no_more():
-    """The committed table: the codec's bars, which attributes are two thirds of the way, and the control at chance."""
+def test_its_table_reaches_what_was_aimed_at():
+    """The committed table: every bar of the codec and of the captions, guidance helps, the control is at chance."""
     text = (find("tiny") / "README.md").read_text()
     rows = {
         cells[0]: [float(cell) for cell in cells[1:]]
@@ -130,7 +126,8 @@ def test_its_table_says_what_was_reached_and_no_more():
     assert by_codebooks[-1][3] >= 0.97
     reached = {scale: dict(zip(CHANCE, rows[f"guidance {scale}"], strict=True)) for scale in (1, 2, 3)}
     wanted = dict(zip(CHANCE, rows["two thirds of the way"], strict=True))
-    assert {name for name in CHANCE if reached[3][name] < wanted[name]} <= {"tempo", "tonic", "mode"}
-    assert {name for name in CHANCE if reached[1][name] < wanted[name]} <= {"tempo"}
+    assert all(reached[3][name] >= wanted[name] for name in CHANCE)
+    means = {scale: np.mean(list(values.values())) for scale, values in reached.items()}
+    assert min(means[2], means[3]) > means[1]
     for chance, control in zip(CHANCE.values(), rows["guidance 3, captions shuffled"], strict=True):
         assert abs(control - chance) < 0.1

@@ -7,28 +7,9 @@ import io
 
 import pytest
 import soundfile
+from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
 
 pytestmark = pytest.mark.browser
-
-PATIENCE = 240_000  # ms; a busy machine with two cores needs it
-RUN_ALL = """async () => {
-    const app = window.jupyterapp;
-    await app.restored;
-    while (!app.shell.currentWidget?.sessionContext) await new Promise(done => setTimeout(done, 100));
-    const panel = app.shell.currentWidget;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
-    await panel.sessionContext.session.kernel.info;
-    return await app.commands.execute('notebook:run-all-cells');
-}"""
-
-
-SHOW_CELL = """async (id) => {
-    const cells = window.jupyterapp.shell.currentWidget.content;
-    const index = cells.widgets.findIndex(cell => cell.model.id === id);
-    cells.activeCellIndex = index;
-    await cells.scrollToItem(index, 'start');
-}"""
 
 
 def open_and_run(page, address: str):
@@ -43,10 +24,6 @@ def open_and_run(page, address: str):
     return panel
 
 
-def wait_for_text(panel, text: str) -> None:
-    panel.get_by_text(text).first.wait_for()
-
-
 def clip_source(panel) -> str | None:
     """The data URL of the panel's player, or None while there is none."""
     audio = panel.locator("audio")
@@ -59,13 +36,6 @@ def heard(source: str) -> tuple[float, float]:
     assert head == "data:audio/wav;base64"
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
     return len(samples) / rate, float(abs(samples).max())
-
-
-def move(panel, label: str, key: str) -> None:
-    """Focus a slider's handle and press a key."""
-    slider = panel.locator(".widget-slider", has_text=label)
-    slider.locator(".noUi-handle").focus()
-    slider.locator(".noUi-handle").press(key)
 
 
 @pytest.fixture(scope="module")

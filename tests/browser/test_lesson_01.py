@@ -8,26 +8,9 @@ import itertools
 
 import pytest
 import soundfile
+from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL
 
 pytestmark = pytest.mark.browser
-
-PATIENCE = 240_000  # ms; a busy machine with two cores needs it
-RUN_ALL = """async () => {
-    const app = window.jupyterapp;
-    await app.restored;
-    while (!app.shell.currentWidget?.sessionContext) await new Promise(done => setTimeout(done, 100));
-    const panel = app.shell.currentWidget;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
-    await panel.sessionContext.session.kernel.info;
-    return await app.commands.execute('notebook:run-all-cells');
-}"""
-SHOW_CELL = """async (id) => {
-    const cells = window.jupyterapp.shell.currentWidget.content;
-    const index = cells.widgets.findIndex(cell => cell.model.id === id);
-    cells.activeCellIndex = index;
-    await cells.scrollToItem(index, 'start');
-}"""
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import io
 
 import pytest
 import soundfile
-from test_lesson_00 import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from test_lesson_00 import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
 
 pytestmark = pytest.mark.browser
 
