@@ -12,9 +12,11 @@ import torch
 import transformers
 
 from musicgen_edu.checkpoints import read_codec
-from musicgen_edu.cli import main
+from musicgen_edu.cli import build_parser, main
 from musicgen_edu.encodec import EncodecConfig
 from musicgen_edu.published import CheckpointError, codec_config, codec_dict
+from musicgen_edu.training.codec_command import configs
+from musicgen_edu.training.discriminator import WINDOWS
 from musicgen_edu.training.export import write_codec
 
 SMALL = shlex.split(
@@ -132,6 +134,18 @@ def test_a_mistake_is_one_sentence_before_anything_is_trained(tmp_path, capsys, 
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("more", "start"),
+    [("--steps 2", 0), ("--steps 300", 100), ("--steps 9000", 1000), ("--steps 9000 --discriminator-start 0", 0)],
+)
+def test_the_discriminator_waits_until_the_codec_knows_something(more, start):
+    arguments = build_parser().parse_args(["train-codec", "--out", "out", "--adversarial", *more.split()])
+    _, settings = configs(arguments)
+    assert settings.adversarial.start == start
+    assert settings.adversarial.windows == WINDOWS
+    assert settings.adversarial.shares == {"waveform": 0.1, "mel": 1.0, "adversarial": 3.0, "features": 3.0}
 
 
 @pytest.mark.parametrize("codebooks", [1, 3, 4, 7, 13])

@@ -68,8 +68,9 @@ def add_command(commands) -> None:
     loss("--discriminator-windows", type=int, nargs="+", default=[2048, 1024, 512, 256, 128], metavar="SAMPLES",
          help="(default: 2048 1024 512 256 128)")  # fmt: skip
     loss("--discriminator-channels", type=int, default=32, help="(default: %(default)s)")
-    loss("--discriminator-start", type=int, default=1000, metavar="STEP",
-         help="when it joins in; before it knows pitch a codec learns none from it (default: %(default)s)")  # fmt: skip
+    loss("--discriminator-start", type=int, metavar="STEP",
+         help="when it joins in; a codec that has not learned pitch by then learns none from it "
+         "(default: after a third of the steps, at the latest 1000)")  # fmt: skip
     parser.set_defaults(run=run_train_codec)
 
 
@@ -97,10 +98,11 @@ def configs(arguments: argparse.Namespace) -> tuple[EncodecConfig, CodecTraining
     from .adversarial import AdversarialTraining
     from .codec import CodecTraining
 
+    start = arguments.discriminator_start
     adversarial = AdversarialTraining(
         windows=tuple(arguments.discriminator_windows),
         channels=arguments.discriminator_channels,
-        start=arguments.discriminator_start,
+        start=min(arguments.steps // 3, 1000) if start is None else start,
         shares=dict(zip(("waveform", "mel", "adversarial", "features"), arguments.shares, strict=True)),
     )
     config = EncodecConfig(
