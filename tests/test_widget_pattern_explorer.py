@@ -39,6 +39,15 @@ class Organ:
         return (0.1 * K * tone)[None, None]
 
 
+@pytest.fixture(autouse=True)
+def no_loop():
+    """As in a plain script: a browser test that ran before leaves its event loop running in this thread."""
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
+
+
 @pytest.fixture(scope="module")
 def sound() -> PatternSound:
     return PatternSound(Organ(), torch.zeros(4, 24 * FRAMES, dtype=torch.int64), 24)
