@@ -183,8 +183,8 @@ def test_what_is_released_can_be_studied_from_top_to_bottom(released, assignment
     run(*command, released / assignment.stem / assignment.name, folder=folder, env=world["env"])
     cells = load(folder / assignment.name)["cells"]
     checks = [one for one in cells if one["metadata"]["nbgrader"]["grade"]]
-    said = [[source({"source": output.get("text", "")}) for output in one["outputs"]] for one in checks]
-    assert all(len(lines) == 1 and "not attempted yet" in lines[0] for lines in said), said
+    said = ["".join(source({"source": output.get("text", "")}) for output in one["outputs"]) for one in checks]
+    assert all(text.count("\n") == 1 and "not attempted yet" in text for text in said), said
 
 
 # ---- the class ---------------------------------------------------------------------------------------------------
