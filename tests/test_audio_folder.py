@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from musicgen_edu.data.audio_folder import file_segments, folder_segments, sound_files
+from musicgen_edu.data.audio_folder import file_segments, sound_files
 
 RATE = 8000
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def test_batches_are_segments_of_the_files_in_an_order_that_can_be_entered_anywhere(folder):
-    batches = list(itertools.islice(folder_segments(folder, RATE, 6, 400, seed=7), 4))
+    batches = list(itertools.islice(file_segments(sound_files(folder), RATE, 6, 400, seed=7), 4))
     for batch in batches:
         assert batch.shape == (6, 1, 400)
         assert batch.dtype == torch.float32
@@ -38,13 +38,13 @@ def test_batches_are_segments_of_the_files_in_an_order_that_can_be_entered_anywh
         step = segment.diff()
         loud = (segment - 0.5).abs().max() < 1e-4
         assert loud or torch.allclose(step, torch.full_like(step, 1 / (2 * RATE)), atol=1e-6)
-    assert torch.equal(next(folder_segments(folder, RATE, 6, 400, seed=7, start=3)), batches[3])
+    assert torch.equal(next(file_segments(sound_files(folder), RATE, 6, 400, seed=7, start=3)), batches[3])
     assert not torch.equal(batches[0], batches[1])
-    assert not torch.equal(next(folder_segments(folder, RATE, 6, 400, seed=8)), batches[0])
+    assert not torch.equal(next(file_segments(sound_files(folder), RATE, 6, 400, seed=8)), batches[0])
 
 
 def test_a_second_of_any_file_is_as_likely_as_another(folder):
-    segments = torch.cat(list(itertools.islice(folder_segments(folder, RATE, 50, 80, seed=0), 8)))[:, 0]
+    segments = torch.cat(list(itertools.islice(file_segments(sound_files(folder), RATE, 50, 80, seed=0), 8)))[:, 0]
     ramp = segments[(segments - 0.5).abs().amax(1) > 1e-4]
     assert len(ramp) / len(segments) == pytest.approx(2 / 3, abs=0.08)
     starts = ramp[:, 0]
@@ -57,7 +57,7 @@ def test_channels_are_averaged_and_rates_are_converted(tmp_path):
     time = np.arange(44100) / 44100
     left = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(tmp_path / "a.wav", np.stack([left, np.zeros_like(left)], 1), 44100)
-    segment = next(folder_segments(tmp_path, RATE, 1, RATE // 2, seed=0))[0, 0]
+    segment = next(file_segments(sound_files(tmp_path), RATE, 1, RATE // 2, seed=0))[0, 0]
     spectrum = torch.fft.rfft(segment).abs()
     assert spectrum.argmax().item() * 2 == 440  # bins of 2 Hz
     assert segment[200:-200].abs().max().item() == pytest.approx(0.25, abs=0.01)
@@ -66,7 +66,7 @@ def test_channels_are_averaged_and_rates_are_converted(tmp_path):
 
 def test_a_file_shorter_than_a_segment_is_filled_up_with_silence(tmp_path):
     write(tmp_path / "short.wav", 0.1)
-    segment = next(folder_segments(tmp_path, RATE, 1, 1600, seed=0))[0, 0]
+    segment = next(file_segments(sound_files(tmp_path), RATE, 1, 1600, seed=0))[0, 0]
     torch.testing.assert_close(segment[:800], torch.full((800,), 0.25))
     assert segment[800:].abs().max() == 0
 
@@ -84,7 +84,7 @@ def test_broken_files_are_named_and_left_out(folder):
 def test_a_file_that_breaks_later_is_named_once_and_another_is_drawn(folder):
     soundfile.write(folder / "nan.wav", np.full(8 * RATE, np.nan), RATE, subtype="FLOAT")
     told = []
-    batch = next(folder_segments(folder, RATE, 20, 100, seed=1, tell=told.append))
+    batch = next(file_segments(sound_files(folder, told.append), RATE, 20, 100, seed=1, tell=told.append))
     assert torch.isfinite(batch).all()
     assert len(told) == 1
     assert "nan.wav contains NaN" in told[0]
@@ -95,7 +95,7 @@ def test_a_file_that_breaks_later_is_named_once_and_another_is_drawn(folder):
 
 def test_a_folder_without_sound_is_a_clear_mistake(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder at"):
-        folder_segments(tmp_path / "missing", RATE, 1, 100, 0)
+        sound_files(tmp_path / "missing")
     with pytest.raises(ValueError, match=r"holds no sound files \(looked for .wav"):
         sound_files(tmp_path)
     (tmp_path / "a.ogg").write_text("no sound")

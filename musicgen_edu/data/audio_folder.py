@@ -82,35 +82,6 @@ def read_segment(file: SoundFile, sample_rate: int, samples: int, rng: np.random
     return torch.nn.functional.pad(audio, (0, samples - len(audio)))
 
 
-def folder_segments(
-    path: Path | str,
-    sample_rate: int,
-    batch: int,
-    segment_samples: int,
-    seed: int,
-    start: int = 0,
-    tell: Tell = tell_user,
-) -> Iterator[Tensor]:
-    """Batches [B, 1, N] of random segments of a folder's sound files; a second of any file is as likely as another.
-
-    The segments of a step depend on the seed, the step and the folder's files, and on nothing else: a run can be
-    entered at any step. Channels are averaged; other sample rates are resampled; a file that turns out broken
-    is named once and another is drawn.
-
-    Args:
-        path: the folder; it is looked through now, not when the first batch is asked for.
-        sample_rate: Hz.
-        batch: B.
-        segment_samples: N.
-        seed, start: of the run, and its first step.
-        tell: gets what the user should know.
-
-    Raises:
-        FileNotFoundError, ValueError: see `sound_files`; or later that no segment can be read any more.
-    """
-    return file_segments(sound_files(path, tell), sample_rate, batch, segment_samples, seed, start, tell)
-
-
 def file_segments(
     files: Sequence[SoundFile],
     sample_rate: int,
@@ -120,7 +91,23 @@ def file_segments(
     start: int = 0,
     tell: Tell = tell_user,
 ) -> Iterator[Tensor]:
-    """What `folder_segments` gives, of files that were found before."""
+    """Batches [B, 1, N] of random segments of sound files; a second of any file is as likely as another.
+
+    The segments of a step depend on the seed, the step and the files, and on nothing else: a run can be
+    entered at any step. Channels are averaged; other sample rates are resampled; a file that turns out broken
+    is named once and another is drawn.
+
+    Args:
+        files: what `sound_files` has found.
+        sample_rate: Hz.
+        batch: B.
+        segment_samples: N.
+        seed, start: of the run, and its first step.
+        tell: gets what the user should know.
+
+    Raises:
+        ValueError: when a batch is asked for, that no segment can be read any more.
+    """
     ends = np.cumsum([file.seconds for file in files])
     named: set[Path] = set()
 

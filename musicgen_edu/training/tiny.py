@@ -2,7 +2,7 @@
 
 Four stages, each of which goes on where it was stopped: `codec` trains the codec, `codes` encodes captioned clips,
 `lm` trains text encoder and language model together on them, `export` writes the folder in the published format.
-`python -m musicgen_edu.training.tiny all` runs them in a row: some two hours on two CPU cores, most of it the
+`python -m musicgen_edu.training.tiny all` runs them in a row: some three hours on two CPU cores, most of it the
 language model.
 """
 

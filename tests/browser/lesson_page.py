@@ -1,4 +1,4 @@
-"""What the browser tests share: running an open lesson, finding a cell, moving a slider, waiting for words."""
+"""What the browser tests share: opening and running a lesson, moving a slider, waiting for words."""
 
 from __future__ import annotations
 
@@ -32,3 +32,24 @@ def move(panel, label: str, key: str) -> None:
     slider = panel.locator(".widget-slider", has_text=label)
     slider.locator(".noUi-handle").focus()
     slider.locator(".noUi-handle").press(key)
+
+
+def open_lesson(browser, address: str, cell: str, words: str, height: int = 1000):
+    """Open a lesson, run all its cells, and go to one: the page, and the first panel on it with those words.
+
+    Args:
+        browser: the fixture.
+        address: of the lesson, from the fixture `lab`.
+        cell: id of the cell that shows the panel; JupyterLab keeps only the cells near the window on the page.
+        words: that stand on the panel and on no other.
+        height: of the window, in pixels.
+    """
+    page = browser.new_page(viewport={"width": 1280, "height": height})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.wait_for_function("window.jupyterapp")
+    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
+    page.evaluate(SHOW_CELL, cell)
+    panel = page.locator(".widget-vbox", has_text=words).first
+    panel.wait_for()
+    return page, panel

@@ -7,21 +7,9 @@ import io
 
 import pytest
 import soundfile
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
-
-
-def open_and_run(page, address: str):
-    """Open a lesson, run all its cells, and return the panel's box on the page."""
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    panel = page.locator(".widget-vbox", has=page.get_by_role("button", name="Generate")).first
-    page.evaluate(SHOW_CELL, "panel-live")  # JupyterLab keeps only the cells near the window on the page
-    panel.wait_for()
-    return panel
 
 
 def clip_source(panel) -> str | None:
@@ -41,8 +29,8 @@ def heard(source: str) -> tuple[float, float]:
 @pytest.fixture(scope="module")
 def lesson(browser, lab):
     """The page and the panel on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    yield page, open_and_run(page, lab("00_hear_it_first.ipynb"))
+    page, panel = open_lesson(browser, lab("00_hear_it_first.ipynb"), "panel-live", "Generate", height=900)
+    yield page, panel
     page.close()
 
 

@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 import soundfile
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL
+from lesson_page import open_lesson
 
 pytestmark = pytest.mark.browser
 
@@ -16,14 +16,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def lesson(browser, lab):
     """The page and the listener on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    page.goto(lab("01_sound_as_data.ipynb"))
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    page.evaluate(SHOW_CELL, "panel-live")  # JupyterLab keeps only the cells near the window on the page
-    panel = page.locator(".widget-vbox", has=page.get_by_text("Bits a sample")).first
-    panel.wait_for()
+    page, panel = open_lesson(browser, lab("01_sound_as_data.ipynb"), "panel-live", "Bits a sample")
     yield page, panel
     page.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 
@@ -11,14 +11,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def lesson(browser, lab):
     """The page and the panel on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    page.goto(lab("02_vector_quantization.ipynb"))
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    panel = page.locator(".widget-vbox", has=page.get_by_role("button", name="Run until settled")).first
-    page.evaluate(SHOW_CELL, "widget-live")  # JupyterLab keeps only the cells near the window on the page
-    panel.wait_for()
+    page, panel = open_lesson(browser, lab("02_vector_quantization.ipynb"), "widget-live", "Run until settled")
     yield page, panel
     page.close()
 

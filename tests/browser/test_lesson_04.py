@@ -7,7 +7,7 @@ import io
 
 import pytest
 import soundfile
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, wait_for_text
+from lesson_page import open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 
@@ -15,14 +15,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def inspector(browser, lab):
     """The page and the inspector on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    page.goto(lab("04_encodec.ipynb"))
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    panel = page.locator(".widget-vbox", has=page.get_by_role("button", name="All as encoded")).first
-    page.evaluate(SHOW_CELL, "inspector-live")
-    panel.wait_for()
+    page, panel = open_lesson(browser, lab("04_encodec.ipynb"), "inspector-live", "All as encoded")
     yield page, panel
     page.close()
 

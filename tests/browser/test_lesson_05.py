@@ -7,7 +7,7 @@ import re
 from statistics import median
 
 import pytest
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import PATIENCE, move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 
@@ -26,14 +26,7 @@ WATCH = """picture => {
 @pytest.fixture(scope="module")
 def lesson(browser, lab):
     """The page and the first explorer on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1400})
-    page.set_default_timeout(PATIENCE)
-    page.goto(lab("05_interleaving_patterns.ipynb"))
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    panel = page.locator(".widget-vbox", has_text="Codebooks K").first
-    page.evaluate(SHOW_CELL, "explorer")  # JupyterLab keeps only the cells near the window on the page
-    panel.wait_for()
+    page, panel = open_lesson(browser, lab("05_interleaving_patterns.ipynb"), "explorer", "Codebooks K", height=1400)
     yield page, panel
     page.close()
 

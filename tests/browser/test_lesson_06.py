@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from lesson_page import PATIENCE, RUN_ALL, SHOW_CELL, move, wait_for_text
+from lesson_page import move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 
@@ -27,14 +27,7 @@ TIMED_MOVE = """([panel, handle]) => new Promise(done => {
 @pytest.fixture(scope="module")
 def lesson(browser, lab):
     """The page and the panel on it, after all cells have run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    page.goto(lab("06_codes_in_logits_out.ipynb"))
-    page.wait_for_function("window.jupyterapp")
-    assert page.evaluate(RUN_ALL) is True, "a cell of the lesson failed"
-    panel = page.locator(".widget-vbox", has_text="Looks at").first
-    page.evaluate(SHOW_CELL, "explorer")  # JupyterLab keeps only the cells near the window on the page
-    panel.wait_for()
+    page, panel = open_lesson(browser, lab("06_codes_in_logits_out.ipynb"), "explorer", "Looks at")
     yield page, panel
     page.close()
 
