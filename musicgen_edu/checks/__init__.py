@@ -1,4 +1,4 @@
-"""What marks the exercises of the assignments: one module for each lesson, one `Exercise` for each exercise.
+"""What marks the exercises of the assignments: one package for each lesson, one module for each exercise.
 
 `python -m musicgen_edu.checks` tries every wrong and every right answer on record and prints a table. The package
 imports anything of the library; nothing in the library imports it.
@@ -10,7 +10,8 @@ harm, and then goes on with what the check returns:
 
     spread_start = check.spread_start(spread_start)
 
-A module of checks ends with `EXERCISES = (...)`, its exercises in order, and `seal(__name__)`.
+Each assignment has a package of its own, and in it each exercise a module. The package lists its exercises in order,
+`EXERCISES = (...)`, and every module ends with `seal(__name__)`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["CheckFailed", "Exercise", "Wrong", "expect", "expect_close", "expect
 
 
 def modules() -> list[ModuleType]:
-    """Every module of exercises, in the order of their names; each lists its own in `EXERCISES`."""
+    """Every package of exercises, in the order of their names; each lists its own in `EXERCISES`."""
     names = [found.name for found in iter_modules(__path__) if found.name != "exercise" and found.name[0] != "_"]
     return [import_module(f"{__name__}.{name}") for name in sorted(names)]
 

@@ -1,0 +1,36 @@
+"""What the exercises of this assignment share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ... import figures
+from .. import seal
+
+
+def squared_distances(vectors: Tensor, point: Tensor) -> Tensor:
+    return (vectors - point).pow(2).sum(-1)
+
+
+def gradient_of(of: Tensor, to: Tensor) -> Tensor:
+    """Gradient of a scalar, zeros where none arrives."""
+    if not of.requires_grad:
+        return torch.zeros_like(to)
+    (found,) = torch.autograd.grad(of, to, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(to) if found is None else found
+
+
+def points_picture(target: Tensor, yours: Tensor, **others: Tensor) -> figures.Picture:
+    """Points [V, 2] as they should be and as they are, among others."""
+    figure, axes = figures.new_figure(5.2, 4.2)
+    for (name, points), colour, marker in zip(others.items(), (figures.GREY, "#b0791f"), ".s", strict=False):
+        axes.scatter(points[:, 0], points[:, 1], s=25, color=colour, marker=marker, label=name.replace("_", " "))
+    rings = {"facecolors": "none", "edgecolors": figures.LIT, "linewidths": 2}
+    axes.scatter(target[:, 0], target[:, 1], s=150, label="target", **rings)
+    axes.scatter(yours[:, 0], yours[:, 1], s=60, color=figures.INK, marker="x", label="yours")
+    axes.legend(frameon=False)
+    return figures.figure_picture(figure, f"{len(target)} points: target as rings, yours as crosses")
+
+
+seal(__name__)
