@@ -256,12 +256,16 @@ class EncodecModel(nn.Module):
             ValueError: wrong shape, or a code outside the codebook (the special token of a pattern, for example).
         """
         check_shape("codes", codes, "B K T")
+        self.check_codes(codes)
+        return self.decoder(self.quantizer.decode(codes))
+
+    def check_codes(self, codes: Tensor) -> None:
+        """Raise a `ValueError` if a code stands outside the codebook (the special token of a pattern, for example)."""
         if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.config.codebook_size):
             raise ValueError(
                 f"codes must be 0 to {self.config.codebook_size - 1}, "
                 f"but they reach from {int(codes.min())} to {int(codes.max())}"
             )
-        return self.decoder(self.quantizer.decode(codes))
 
     def forward(self, audio: Tensor, num_codebooks: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """One training pass: audio [B, C, N] to (reconstruction [B, C, N], codes [B, K, T], commitment loss)."""
