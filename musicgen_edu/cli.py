@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .training.codec_command import add_command as add_train_codec
+from .training.lm_command import add_command as add_train_lm
 
 EXAMPLES = """examples:
   musicgen-edu generate "a calm bell melody, no drums" --seconds 8 --seed 5 --out calm.wav
   musicgen-edu generate "a fast organ tune in D major, with drums" --guidance 2
+  musicgen-edu generate "a sad bell tune" --negative-prompt "with drums" --guidance 2
   musicgen-edu generate "80s pop with synth and drums" --model facebook/musicgen-small --seconds 15
 
 The model that comes with the package ("tiny") works without a network. It is small and was trained on synthetic
@@ -47,6 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="how strongly the text steers; 1 is as learned (default: %(default)g)",
     )
     generate.add_argument(
+        "--guidance-space",
+        choices=("logits", "probabilities"),
+        default="logits",
+        help="what guidance is done to; in probabilities --guidance is a share, 0 to 1 (default: %(default)s)",
+    )
+    generate.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from (default: no text)")
+    generate.add_argument(
         "--temperature",
         type=float,
         default=1.0,
@@ -61,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.set_defaults(run=run_generate)
     add_train_codec(commands)
+    add_train_lm(commands)
     return parser
 
 
@@ -93,6 +103,8 @@ def run_generate(arguments: argparse.Namespace) -> None:
         temperature=arguments.temperature,
         seed=seed,
         progress=progress_bar,
+        guidance_space=arguments.guidance_space,
+        negative_prompts=None if arguments.negative_prompt is None else [arguments.negative_prompt],
     )
     write_audio(arguments.out, audio[0], model.sample_rate)
     seconds = audio.shape[-1] / model.sample_rate

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import secrets
+from collections.abc import Iterator
+from dataclasses import astuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from . import checkpoints, published
+from .continuation import encode_prompt, plan_windows, stream_frames
+from .decoder import Condition
 from .encodec import EncodecModel
-from .generation import Progress, Sampling, generate_codes
+from .generation import Progress, Sampling
 from .lm import MusicgenLM
+from .sampling import check_sampling
+from .streaming import StreamingDecoder, chunks_of
 from .text import TextEncoder, check_prompts, load_tokenizer
 
 DEFAULT_SECONDS = 8.0
+LONGEST_SECONDS = 3600.0
 
 
 class MusicGen(nn.Module):
@@ -78,10 +88,16 @@ class MusicGen(nn.Module):
         K = self.lm.config.num_codebooks
         return min(30.0, (self.lm.config.max_steps - K + 1) / self.frame_rate)
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Frames that the model sees at once, and how many the next window keeps of a longer clip: 12 of 30 s."""
+        longest = int(self.max_seconds * self.frame_rate)
+        return longest, max(1, longest * 2 // 5)
+
     def frames(self, seconds: float) -> int:
         """How many codec frames a duration takes; raises a `ValueError` if it is not positive or too long."""
-        if not 0 < seconds <= self.max_seconds:
-            raise ValueError(f"seconds must be more than 0 and at most {self.max_seconds:g}, not {seconds}")
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise ValueError(f"seconds must be more than 0 and at most {LONGEST_SECONDS:g}, not {seconds}")
         return max(1, round(seconds * self.frame_rate))
 
     def generate(
@@ -94,17 +110,28 @@ class MusicGen(nn.Module):
         temperature: float = 1.0,
         seed: int | list[int] | None = None,
         progress: Progress | None = None,
+        guidance_space: str = "logits",
+        negative_prompts: list[str] | None = None,
+        prompt_audio: Tensor | None = None,
+        prompt_sample_rate: int | None = None,
     ) -> Tensor:
         """Prompts to audio.
 
         Args:
             prompts: B texts.
-            seconds: length of each clip.
-            guidance_scale: how strongly the text steers: 0 not at all, 1 as learned, 3 exaggerated.
+            seconds: length of each clip, up to an hour. What is longer than `max_seconds` is made in windows, each
+                of which goes on from the end of the one before (see `continuation`).
+            guidance_scale: how strongly the text steers: 0 not at all, 1 as learned, 3 exaggerated; in the space of
+                probabilities the share of the conditional model, 0 to 1.
             top_k, top_p, temperature: see `sampling.distribution`; temperature 0 is greedy.
             seed: an integer for all rows, or one for each. The same prompt with the same seed gives the same
                 music, alone or in any batch; None draws a new seed for each row.
             progress: called after each step with the steps done and their total.
+            guidance_space: "logits" or "probabilities": see `sampling.guide` and `sampling.guide_probabilities`.
+            negative_prompts: B texts to lead away from; without them guidance leads away from no text at all.
+            prompt_audio: a recording to go on from, [C, N] for all rows or [B, C, N]; any number of channels. It is
+                the beginning of what is returned, as the codec makes it, and part of `seconds`.
+            prompt_sample_rate: of that recording in Hz; another rate than the model's is resampled.
 
         Returns:
             audio: float32 [B, C, N] at `sample_rate` Hz.
@@ -112,26 +139,106 @@ class MusicGen(nn.Module):
         Raises:
             ValueError: an argument makes no sense; the message names it and what is expected.
         """
-        codes = self.generate_codes(prompts, seconds, guidance_scale, top_k, top_p, temperature, seed, progress)
-        return self.codec.decode(codes)
+        codes = self.generate_codes(
+            prompts,
+            seconds,
+            guidance_scale=guidance_scale,
+            top_k=top_k,
+            top_p=top_p,
+            temperature=temperature,
+            seed=seed,
+            progress=progress,
+            guidance_space=guidance_space,
+            negative_prompts=negative_prompts,
+            prompt_audio=prompt_audio,
+            prompt_sample_rate=prompt_sample_rate,
+        )
+        if codes.shape[2] <= self.window[0]:
+            return self.codec.decode(codes)
+        decoder = StreamingDecoder(self.codec)  # whole, minutes of audio would take gigabytes within the codec
+        parts = [decoder.push(part) for part in codes.split(self.window[0], -1)]
+        return torch.cat([*parts, decoder.finish(len(codes))], -1)
 
-    def generate_codes(
+    def generate_codes(self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Any) -> Tensor:
+        """The codes [B, K, T] that `generate` decodes; the options are the same."""
+        return torch.cat(list(self.start(prompts, seconds, **options)), -1)
+
+    def stream(
+        self,
+        prompts: str | list[str],
+        seconds: float = DEFAULT_SECONDS,
+        chunk_seconds: float = 1.5,
+        **options: Any,
+    ) -> Iterator[Tensor]:
+        """Prompts to audio, piece by piece, while it is being made.
+
+        The chunks joined are what `generate` returns with the same arguments. Each second is decoded once, and memory
+        does not grow with the length.
+
+        Args:
+            prompts: B texts, or a single one.
+            seconds: length of the whole clip.
+            chunk_seconds: length of a chunk; the last one may be shorter.
+            options: those of `generate`.
+
+        Yields:
+            float32 [B, C, n] at `sample_rate` Hz.
+
+        Raises:
+            ValueError: an argument makes no sense; at once, not with the first chunk.
+        """
+        samples = round(chunk_seconds * self.sample_rate) if math.isfinite(chunk_seconds) else 0
+        if samples < 1:
+            raise ValueError(f"chunk_seconds must be at least one sample long, not {chunk_seconds}")
+        prompts = [prompts] if isinstance(prompts, str) else prompts
+        return chunks_of(self.start(prompts, seconds, **options), self.frames(seconds), samples, self.codec)
+
+    def start(
         self,
         prompts: list[str],
         seconds: float = DEFAULT_SECONDS,
-        guidance_scale: float = 3.0,
-        top_k: int = 250,
-        top_p: float = 0.0,
-        temperature: float = 1.0,
         seed: int | list[int] | None = None,
         progress: Progress | None = None,
-    ) -> Tensor:
-        """The codes [B, K, T] that `generate` decodes; the arguments are the same."""
+        negative_prompts: list[str] | None = None,
+        prompt_audio: Tensor | None = None,
+        prompt_sample_rate: int | None = None,
+        **sampling: Any,
+    ) -> Iterator[Tensor]:
+        """Check a request and begin it: the codes as they are made, int64 [B, K, n], the prompt's first.
+
+        Args:
+            sampling: fields of `generation.Sampling`.
+            others: see `generate`.
+        """
         check_prompts(prompts)
+        check_negative_prompts(negative_prompts, len(prompts))
         frames, seeds = self.frames(seconds), check_seeds(seed, len(prompts))
-        sampling = Sampling(guidance_scale, temperature, top_k, top_p)
-        condition = self.lm.project_text(*self.text(prompts))
-        return generate_codes(self.lm, frames, seeds, condition, sampling, progress=progress)
+        settings = Sampling(**sampling)
+        check_sampling(*astuple(settings), codebook_size=self.lm.config.codebook_size)
+        known = None
+        if prompt_audio is not None:
+            known = encode_prompt(self.codec, prompt_audio, prompt_sample_rate, len(prompts))
+        windows = plan_windows(frames, *self.window, 0 if known is None else known.shape[2])
+        condition = self.condition(prompts)
+        negative = None if negative_prompts is None else self.condition(negative_prompts)
+        rest = stream_frames(self.lm, windows, seeds, condition, settings, negative, known, progress)
+        return rest if known is None else itertools.chain([known], rest)
+
+    def condition(self, prompts: list[str]) -> Condition:
+        """What the language model attends to for B prompts; the row of an empty one has no words."""
+        return self.lm.project_text(*self.text(prompts))
+
+
+def check_negative_prompts(negative_prompts: list[str] | None, rows: int) -> None:
+    """Raise a `ValueError` unless there are none, or one for each prompt."""
+    if negative_prompts is None:
+        return
+    if isinstance(negative_prompts, str) or not all(isinstance(prompt, str) for prompt in negative_prompts):
+        raise ValueError(f"negative_prompts must be a list of strings, not {negative_prompts!r}")
+    if len(negative_prompts) != rows:
+        raise ValueError(
+            f"negative_prompts must be a list of {rows}, one for each prompt, not of {len(negative_prompts)}"
+        )
 
 
 def check_seeds(seed: int | list[int] | None, rows: int) -> list[int]:

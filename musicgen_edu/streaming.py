@@ -8,6 +8,7 @@ later is the sum of what all layers look ahead: 2402 samples, 3.75 frames, at th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -23,6 +24,9 @@ class Stage(Protocol):
 
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The next piece [B, C, n], `last` with the end of the signal; the outputs [B, C', m] that are now complete."""
+
+    def needs(self, outputs: int) -> int:
+        """How many inputs from the beginning on make so many outputs complete, unless the signal ends before."""
 
 
 class StreamedConv:
@@ -53,6 +57,10 @@ class StreamedConv:
         context = self.layer.span - 1
         self.inputs = x[..., max(0, x.shape[-1] - context) :]
         return self.layer.conv(x) if x.shape[-1] > context else self._none(x)
+
+    def needs(self, outputs: int) -> int:
+        """Those to the right of the last output, and at the beginning enough to mirror."""
+        return max(outputs + self.right, self.left + 1)
 
     def _pad(self, x: Tensor, left: int, right: int) -> Tensor:
         return F.pad(x, (left, right), mode=self.layer.pad_mode) if left or right else x
@@ -85,6 +93,10 @@ class StreamedConvTranspose:
         begin = max(done, self.layer.left) - first * self.stride
         return y[..., begin : max(begin, until - first * self.stride)]
 
+    def needs(self, outputs: int) -> int:
+        """m inputs complete m * stride outputs, of which `left` are trimmed."""
+        return -(-(outputs + self.layer.left) // self.stride)
+
 
 class StreamedLSTM:
     """An LSTM that carries its state from piece to piece."""
@@ -100,6 +112,10 @@ class StreamedLSTM:
         x = x.permute(2, 0, 1)  # [n, B, C]
         y, self.state = self.layer.lstm(x, self.state)
         return (y + x).permute(1, 2, 0)  # [B, C, n]
+
+    def needs(self, outputs: int) -> int:
+        """It looks back only."""
+        return outputs
 
 
 class StreamedResidual:
@@ -121,6 +137,10 @@ class StreamedResidual:
         now, self.waiting = shortcut[..., : y.shape[-1]], shortcut[..., y.shape[-1] :]
         return now + y
 
+    def needs(self, outputs: int) -> int:
+        """What its block needs."""
+        return needs_of(self.block, outputs)
+
 
 class StreamedElementwise:
     """A layer that treats each sample alone."""
@@ -131,6 +151,17 @@ class StreamedElementwise:
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """Same shape out."""
         return self.layer(x)
+
+    def needs(self, outputs: int) -> int:
+        """One for one."""
+        return outputs
+
+
+def needs_of(stages: list[Stage], outputs: int) -> int:
+    """How many inputs of a row of stages make so many outputs complete: asked from the last stage back."""
+    for stage in reversed(stages):
+        outputs = stage.needs(outputs)
+    return outputs
 
 
 def stage_of(layer: nn.Module) -> Stage:
@@ -163,6 +194,10 @@ class StreamingDecoder:
         self.stages = [stage_of(layer) for layer in codec.decoder.layers]
         self.finished = False
 
+    def frames_for(self, samples: int) -> int:
+        """How many frames must have been pushed before so many samples are out (fewer will do if the clip ends)."""
+        return needs_of(self.stages, samples)
+
     @torch.no_grad()
     def push(self, codes: Tensor, last: bool = False) -> Tensor:
         """Decode the next frames.
@@ -192,3 +227,23 @@ class StreamingDecoder:
         """The end of the audio [B, C, N], for a stream whose last codes came without `last`."""
         weight = self.codec.quantizer.layers[0].embed
         return self.push(torch.empty(rows, 1, 0, dtype=torch.int64, device=weight.device), last=True)
+
+
+@torch.inference_mode()
+def chunks_of(codes: Iterator[Tensor], frames: int, samples: int, codec: EncodecModel) -> Iterator[Tensor]:
+    """Audio [B, C, samples] after audio, from codes [B, K, n] as they come; `frames` is how many there will be."""
+    decoder = StreamingDecoder(codec)
+    waiting, pushed, given, sound = [], 0, 0, None
+    for piece in codes:
+        waiting.append(piece)
+        there = pushed + sum(part.shape[-1] for part in waiting)
+        if there < min(decoder.frames_for(given + samples), frames):
+            continue
+        made = decoder.push(torch.cat(waiting, -1), last=there == frames)
+        waiting, pushed = [], there
+        sound = made if sound is None else torch.cat([sound, made], -1)
+        while sound.shape[-1] >= samples:
+            yield sound[..., :samples].clone()
+            sound, given = sound[..., samples:], given + samples
+    if sound is not None and sound.shape[-1]:
+        yield sound

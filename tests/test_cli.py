@@ -43,10 +43,23 @@ def test_the_seed_that_was_drawn_is_printed_and_repeats_the_clip(folder, tmp_pat
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
+def test_guidance_has_its_options(folder, tmp_path):
+    def sound(*more):
+        assert run(folder, tmp_path / "a.wav", "--seed", "5", *more) == 0
+        return (tmp_path / "a.wav").read_bytes()
+
+    plain = sound()
+    assert sound("--negative-prompt", "") == plain
+    assert sound("--negative-prompt", "a calm bell") == sound("--guidance", "1") != plain
+    mixed = sound("--guidance-space", "probabilities", "--guidance", "0.5")
+    assert mixed != sound("--guidance", "0.5")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seconds", "900"], "seconds must be more than 0"),
+        (["--guidance-space", "probabilities"], "guidance_scale must be 0 to 1"),
+        (["--seconds", "9000"], "seconds must be more than 0"),
         (["--top-k", "99"], "codebook size 16, not 99"),
         (["--model", "no/such/model"], "neither 'tiny' nor a folder nor a hub name"),
     ],

@@ -99,6 +99,39 @@ def test_an_empty_prompt_is_the_unconditional_model(ours):
     assert torch.equal(empty, unconditional)
 
 
+@pytest.mark.parametrize("space", [{"guidance_scale": 3.0}, {"guidance_scale": 0.2, "guidance_space": "probabilities"}])
+def test_a_negative_prompt_leads_away_from_its_words(ours, space):
+    """Equal to the prompt it takes guidance away; empty it changes nothing; another one changes the music."""
+
+    def codes(negative=None, **more):
+        return ours.generate_codes(PROMPTS, 0.4, top_k=8, seed=3, negative_prompts=negative, **{**space, **more})
+
+    assert torch.equal(codes(PROMPTS), codes(guidance_scale=1.0))
+    assert torch.equal(codes(["", " ", ""]), codes())
+    assert not torch.equal(codes(PROMPTS[::-1]), codes())
+    mixed = codes(["", "with drums", PROMPTS[2]])  # each row has its own
+    assert torch.equal(mixed[0], codes()[0])
+    assert torch.equal(mixed[1], codes(["with drums"] * 3)[1])
+    assert torch.equal(mixed[2], codes(guidance_scale=1.0)[2])
+
+
+def test_guidance_in_probabilities_ends_in_the_two_models(ours):
+    def codes(scale, space):
+        return ours.generate_codes(PROMPTS, 0.4, guidance_scale=scale, top_k=8, seed=3, guidance_space=space)
+
+    for scale, near in ((0.0, 1e-7), (1.0, 1 - 1e-7)):
+        assert torch.equal(codes(scale, "probabilities"), codes(scale, "logits"))
+        assert torch.equal(codes(near, "probabilities"), codes(scale, "logits"))
+    assert not torch.equal(codes(0.5, "probabilities"), codes(0.5, "logits"))
+
+
+def test_audio_and_codes_take_the_same_settings(ours):
+    settings = {"top_k": 8, "seed": 3, "guidance_scale": 0.7, "guidance_space": "probabilities"}
+    settings["negative_prompts"] = ["with drums"] * 3
+    audio, codes = ours.generate(PROMPTS, 0.5, **settings), ours.generate_codes(PROMPTS, 0.5, **settings)
+    torch.testing.assert_close(audio, ours.codec.decode(codes))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -108,12 +141,18 @@ def test_an_empty_prompt_is_the_unconditional_model(ours):
         ({"seconds": 0}, "more than 0 and at most"),
         ({"seconds": -1}, "more than 0 and at most"),
         ({"seconds": float("nan")}, "more than 0 and at most"),
-        ({"seconds": 1e4}, "more than 0 and at most 1.22"),
+        ({"seconds": 1e4}, "more than 0 and at most 3600"),
         ({"top_k": 17}, "codebook size 16, not 17"),
         ({"top_p": 2}, "top_p"),
         ({"temperature": -1}, "temperature"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"seed": [1, 2]}, "list of 1, one for each prompt, not of 2"),
+        ({"guidance_space": "probability"}, "guidance_space must be 'logits' or 'probabilities', not 'probability'"),
+        ({"guidance_space": "probabilities"}, "guidance_scale must be 0 to 1 in the space of probabilities, not 3.0"),
+        ({"negative_prompts": "drums"}, "negative_prompts must be a list of strings, not 'drums'"),
+        ({"negative_prompts": [None]}, "negative_prompts must be a list of strings"),
+        ({"negative_prompts": []}, "negative_prompts must be a list of 1, one for each prompt, not of 0"),
+        ({"negative_prompts": ["a", "b"]}, "negative_prompts must be a list of 1, one for each prompt, not of 2"),
     ],
 )
 def test_a_bad_request_is_one_clear_sentence(ours, arguments, message):

@@ -87,6 +87,18 @@ def test_the_published_sizes_look_2402_samples_ahead() -> None:
     assert given == 30 * 640 - 2402
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_frames_for_is_exact(name: str) -> None:
+    """With so many frames the samples are there, with one less they are not."""
+    codec = build(CONFIGS[name])
+    decoder, given = StreamingDecoder(codec), [0]
+    for _ in range(12):
+        given.append(given[-1] + decoder.push(torch.randint(16, (1, 4, 1))).shape[-1])
+    for samples in range(1, given[-1], max(1, given[-1] // 97)):
+        frames = decoder.frames_for(samples)
+        assert given[frames - 1] < samples <= given[frames]
+
+
 def held(decoder: StreamingDecoder) -> int:
     """Numbers that a stream keeps for later."""
 

@@ -61,7 +61,8 @@ def press(panel: GeneratorPanel) -> None:
 
 def test_the_stand_in_has_the_signature_of_the_model():
     ours, theirs = (inspect.signature(c.generate).parameters for c in (Instrument, MusicGen))
-    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
+    first = list(theirs.values())[: len(ours)]  # the model can do more than the panel asks for
+    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in first]
 
 
 def test_the_default_state_can_be_read(panel):
@@ -145,9 +146,9 @@ def test_an_empty_prompt_is_one_sentence_and_nothing_is_lost(panel, prompt):
 
 
 def test_errors_of_the_model_are_one_sentence():
-    generator = Generator(Instrument(), Settings(seconds=99.0))
+    generator = Generator(Instrument(), Settings(seconds=9999.0))
     assert not generator.run()
-    assert generator.message == "Seconds must be more than 0 and at most 10, not 99.0."
+    assert generator.message == "Seconds must be more than 0 and at most 3600, not 9999.0."
     assert generator.cost() == generator.message
     assert generator.audio is None
 
