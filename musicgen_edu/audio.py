@@ -31,7 +31,7 @@ def read_audio(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not audio, or holds no samples.
+        ValueError: the file is not audio, holds no samples, or some that are not finite.
     """
     import soundfile
 
@@ -43,6 +43,8 @@ def read_audio(
         raise ValueError(f"{path} cannot be read as audio (expected WAV, FLAC, OGG or MP3): {error}") from error
     if len(data) == 0:
         raise ValueError(f"{path} holds no samples")
+    if not np.isfinite(data).all():  # before resampling, which would spread them
+        raise ValueError(f"{path} contains NaN or infinite samples")
     audio = torch.from_numpy(data.T.copy())  # [C, N]
     if mono:
         audio = audio.mean(0, keepdim=True)
@@ -218,7 +220,7 @@ def sound_length(path: str | os.PathLike) -> tuple[int, int]:
     """Samples and sample rate in Hz of a sound file, by its header alone.
 
     Raises:
-        ValueError: the file is not audio, or holds no samples.
+        ValueError: the file is not audio, holds no samples, or some that are not finite.
     """
     import soundfile
 

@@ -75,7 +75,8 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
         logits: [..., V].
         temperature: divides the logits; 0 puts everything on the largest one.
         top_k: keep only the k most likely tokens (ties with the k-th stay too); 0 keeps all.
-        top_p: keep only the most likely tokens that together reach this probability; 0 keeps all.
+        top_p: keep only the most likely tokens that together reach this probability, of what top-k has left;
+            0 keeps all.
 
     Returns:
         probabilities [..., V], float32, which sum to 1.
@@ -83,15 +84,17 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     logits = logits.float()
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    probabilities = (logits / temperature).softmax(-1)
+    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)  # at most 0: no overflow
     if top_k:
         smallest = probabilities.topk(top_k, -1, sorted=False).values.amin(-1, keepdim=True)
         probabilities = probabilities.where(probabilities >= smallest, 0.0)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     if top_p:
         ordered, index = probabilities.sort(-1, descending=True)
         before = ordered.cumsum(-1) - ordered  # what the more likely tokens reach together
         probabilities = probabilities.scatter(-1, index, ordered.where(before < top_p, 0.0))
-    return probabilities / probabilities.sum(-1, keepdim=True) if top_k or top_p else probabilities
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    return probabilities
 
 
 def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -81,8 +81,9 @@ def test_broken_files_are_named_and_left_out(folder):
     assert "empty.wav holds no samples" in told[1]
 
 
-def test_a_file_that_breaks_later_is_named_once_and_another_is_drawn(folder):
-    soundfile.write(folder / "nan.wav", np.full(8 * RATE, np.nan), RATE, subtype="FLOAT")
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])  # resampled or not
+def test_a_file_that_breaks_later_is_named_once_and_another_is_drawn(folder, rate):
+    soundfile.write(folder / "nan.wav", np.full(8 * rate, np.nan), rate, subtype="FLOAT")
     told = []
     batch = next(file_segments(sound_files(folder, told.append), RATE, 20, 100, seed=1, tell=told.append))
     assert torch.isfinite(batch).all()

@@ -179,3 +179,21 @@ def test_conditions_of_the_wrong_number_of_rows_are_named(lm):
         generate_codes(lm, 5, [1, 2], two, sampling, negative=three)
     with pytest.raises(ValueError, match="negative needs a condition"):
         generate_codes(lm, 5, [1, 2], None, sampling, negative=two)
+
+
+@pytest.mark.parametrize("trial", range(20))
+def test_top_k_and_top_p_together_are_those_of_transformers(trial):
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    torch.manual_seed(trial)
+    logits = 3 * torch.randn(5, 40)
+    temperature, k, p = 0.3 + torch.rand(1).item(), int(torch.randint(1, 41, ())), torch.rand(1).item()
+    theirs = logits
+    for warper in (TemperatureLogitsWarper(temperature), TopKLogitsWarper(k), TopPLogitsWarper(p)):
+        theirs = warper(None, theirs)
+    torch.testing.assert_close(distribution(logits, temperature, k, p), theirs.softmax(-1))
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-37, 1e-30, 1e-3])
+def test_the_smallest_temperatures_are_greedy(temperature):
+    torch.testing.assert_close(distribution(torch.tensor([50.0, 49.0, 1.0]), temperature), torch.tensor([1.0, 0.0, 0.0]))
