@@ -1,0 +1,244 @@
+"""Exercise 2, `keep_top_k`: only the k likeliest tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...sampling import distribution
+from .. import Exercise, Wrong, expect_close, seal
+from ._shared import expect_distributions, random_rows, two_distributions
+
+
+def _top_k(probabilities: Tensor, k: int) -> Tensor:
+    if k == 0:
+        return probabilities
+    smallest = probabilities.topk(k, -1).values[..., -1:]  # [..., 1]
+    kept = probabilities.where(probabilities >= smallest, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def what_is_kept_is_a_distribution(answer):
+    """The result has the shape of the probabilities, and each row sums to 1 again."""
+    for shape in ((8,), (3, 8), (4, 3, 8)):
+        for k in (2, 5):
+            expect_distributions(answer(random_rows(*shape), k), shape, f"k = {k}, shape {list(shape)}")
+
+
+def two_of_four_by_hand(answer):
+    """Of 0.1, 0.4, 0.2, 0.3 two are kept: 0, 4/7, 0, 3/7."""
+    found = answer(torch.tensor([0.1, 0.4, 0.2, 0.3]), 2)
+    expect_close(found, torch.tensor([0.0, 4 / 7, 0.0, 3 / 7]), "k = 2")
+
+
+def one_is_greedy_and_all_is_off(answer):
+    """k = 1 leaves the likeliest token alone; k = V and k = 0 leave everything as it was."""
+    row = torch.tensor([0.1, 0.4, 0.2, 0.3])
+    expect_close(answer(row, 1), torch.tensor([0.0, 1.0, 0.0, 0.0]), "k = 1")
+    expect_close(answer(row, 4), row, "k = V = 4")
+    expect_close(answer(row, 0), row, "k = 0, off")
+
+
+def each_row_keeps_its_own(answer):
+    """A row keeps its own likeliest tokens, though those of another row may be likelier."""
+    rows = torch.tensor([[0.7, 0.2, 0.06, 0.04], [0.22, 0.24, 0.26, 0.28]])
+    wanted = torch.stack([torch.tensor([0.7, 0.2, 0.0, 0.0]) / 0.9, torch.tensor([0.0, 0.0, 0.26, 0.28]) / 0.54])
+    expect_close(answer(rows, 2), wanted, "a sure row and an undecided one, k = 2")
+
+
+def ties_stay(answer):
+    """Tokens as likely as the k-th stay too: nothing tells them apart."""
+    found = answer(torch.tensor([0.1, 0.2, 0.3, 0.2, 0.2]), 2)
+    expect_close(found, torch.tensor([0.0, 0.2, 0.3, 0.2, 0.2]) / 0.9, "0.1, 0.2, 0.3, 0.2, 0.2, k = 2")
+
+
+def top_k_as_the_library_has_it(answer):
+    """On random sizes the result is that of the library."""
+    for shape, k in (((2, 4, 60), 25), ((3, 9), 4)):
+        logits = 3 * torch.randn(shape)
+        expect_close(answer(logits.softmax(-1), k), distribution(logits, top_k=k), f"k = {k} of {shape[-1]}")
+
+
+def _normalised(kept):
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def _values_only(probabilities, k):
+    return _normalised(probabilities.topk(k, -1).values) if k else probabilities
+
+
+def _not_normalised(probabilities, k):
+    return probabilities.where(_top_k(probabilities, k) > 0, 0.0)
+
+
+def _batch_sum(probabilities, k):
+    if k == 0:
+        return probabilities
+    kept = probabilities.where(_top_k(probabilities, k) > 0, 0.0)
+    return kept / kept.sum()
+
+
+def _over_the_batch(probabilities, k):
+    if k == 0:
+        return probabilities
+    smallest = probabilities.topk(min(k, len(probabilities)), 0).values[-1:]
+    return _normalised(probabilities.where(probabilities >= smallest, 0.0))
+
+
+def _one_threshold(probabilities, k):
+    if k == 0:
+        return probabilities
+    return _normalised(probabilities.where(probabilities >= probabilities.flatten().topk(k).values[-1], 0.0))
+
+
+def _one_more(probabilities, k):
+    return _top_k(probabilities, min(k + 1, probabilities.shape[-1])) if k else probabilities
+
+
+def _one_less(probabilities, k):
+    if k == 0:
+        return probabilities
+    return _normalised(probabilities.where(probabilities > probabilities.topk(k, -1).values[..., -1:], 0.0))
+
+
+def _zero_logits(probabilities, k):
+    kept = _top_k(probabilities, k) > 0
+    return probabilities.log().where(kept, 0.0).softmax(-1)
+
+
+def _softmax_again(probabilities, k):
+    if k == 0:
+        return probabilities
+    kept = _top_k(probabilities, k) > 0
+    return probabilities.where(kept, -torch.inf).softmax(-1)
+
+
+def _smallest(probabilities, k):
+    if k == 0:
+        return probabilities
+    largest = probabilities.topk(k, -1, largest=False).values[..., -1:]
+    return _normalised(probabilities.where(probabilities <= largest, 0.0))
+
+
+def _in_place(probabilities, k):
+    if k:
+        probabilities[probabilities < probabilities.topk(k, -1).values[..., -1:]] = 0
+        probabilities /= probabilities.sum(-1, keepdim=True)
+    return probabilities
+
+
+def _zero_keeps_nothing(probabilities, k):
+    return _top_k(probabilities, k) if k else torch.zeros_like(probabilities)
+
+
+def _exactly_k(probabilities, k):
+    if k == 0:
+        return probabilities
+    values, index = probabilities.topk(k, -1)
+    return torch.zeros_like(probabilities).scatter(-1, index, _normalised(values))
+
+
+def _by_sorting(probabilities, k):
+    k = k or probabilities.shape[-1]
+    smallest = probabilities.sort(-1, descending=True).values[..., k - 1 : k]
+    return (probabilities.log() + torch.where(probabilities < smallest, -torch.inf, 0.0)).softmax(-1)
+
+
+def _by_counting(probabilities, k):
+    likelier = (probabilities[..., None, :] > probabilities[..., :, None]).sum(-1)  # [..., V]: how many are likelier
+    return _normalised(probabilities * (likelier < (k or probabilities.shape[-1])))
+
+
+def _examples(generator):
+    rows = random_rows(2, 3, 6, generator=generator)
+    ties = torch.tensor([[0.3, 0.3, 0.3, 0.1], [0.1, 0.2, 0.35, 0.35]])
+    return [(rows, 3), (ties, 2), (random_rows(2, 4, generator=generator), 0)]
+
+
+keep_top_k = Exercise(
+    "keep_top_k",
+    reference=_top_k,
+    properties=(
+        what_is_kept_is_a_distribution,
+        two_of_four_by_hand,
+        one_is_greedy_and_all_is_off,
+        each_row_keeps_its_own,
+        ties_stay,
+        top_k_as_the_library_has_it,
+    ),
+    wrong=(
+        Wrong(
+            _values_only,
+            "what_is_kept_is_a_distribution",
+            "You return the k probabilities alone, and which tokens they belong to is lost. Keep all V places, with 0 "
+            "for the tokens that are out.",
+        ),
+        Wrong(
+            _not_normalised,
+            "what_is_kept_is_a_distribution",
+            "What is left sums to less than 1. Divide each row by its sum.",
+        ),
+        Wrong(
+            _batch_sum,
+            "what_is_kept_is_a_distribution",
+            "You divide by the sum of the whole batch. Each row has its own: sum(-1, keepdim=True).",
+        ),
+        Wrong(
+            _one_threshold,
+            "what_is_kept_is_a_distribution",
+            "You keep the k likeliest of the whole batch, so some rows lose all their tokens. Each row has its own k.",
+        ),
+        Wrong(
+            _in_place,
+            "what_is_kept_is_a_distribution",
+            "You write into the probabilities you were given; whoever needs them afterwards finds them changed. Use "
+            "torch.where or masked_fill, which make a new tensor.",
+        ),
+        Wrong(
+            _one_more,
+            "two_of_four_by_hand",
+            "You keep k + 1 tokens. The k-th value stands at index k - 1, or at -1 of topk(k).",
+        ),
+        Wrong(
+            _one_less,
+            "two_of_four_by_hand",
+            "You keep k - 1 tokens: the k-th itself is not larger than itself. Compare with >=.",
+        ),
+        Wrong(
+            _zero_logits,
+            "two_of_four_by_hand",
+            "You set logits to 0, and exp(0) is 1: the tokens that should be out get most of all. A logit of minus "
+            "infinity gives probability 0.",
+        ),
+        Wrong(
+            _softmax_again,
+            "two_of_four_by_hand",
+            "You take the softmax of probabilities: that flattens them. To normalise, divide by the sum.",
+        ),
+        Wrong(
+            _smallest,
+            "two_of_four_by_hand",
+            "You keep the least likely tokens. Sort in descending order, or leave largest=True.",
+        ),
+        Wrong(
+            _zero_keeps_nothing,
+            "one_is_greedy_and_all_is_off",
+            "Your k = 0 keeps nothing. By convention 0 switches the filter off.",
+        ),
+        Wrong(
+            _over_the_batch,
+            "each_row_keeps_its_own",
+            "You look for the likeliest along the first axis: rows of the batch compete for a token. topk(k, -1).",
+        ),
+        Wrong(
+            _exactly_k,
+            "ties_stay",
+            "You keep exactly k tokens, so among equals their number decides. Compare with the k-th value instead.",
+        ),
+    ),
+    right=(_by_sorting, _by_counting),
+    examples=_examples,
+    picture=lambda target, yours, arguments: two_distributions(target, yours, "probability"),
+)
+
+seal(__name__)
