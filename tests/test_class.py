@@ -77,6 +77,11 @@ def source(one: dict) -> str:
     return "".join(one["source"])
 
 
+def marked_by_hand(one: dict) -> bool:
+    """Whether a cell is answered in words or by a plot: nbgrader then waits for points given by hand."""
+    return one["metadata"]["nbgrader"]["grade"] and one["metadata"]["nbgrader"]["solution"]
+
+
 def run(*command: str | Path, folder: Path, env: dict) -> str:
     """What a command says; all of it in the error if it fails."""
     done = subprocess.run(
@@ -115,8 +120,8 @@ def test_every_exercise_is_a_stub_and_a_check_on_the_next_cell(assignment):
     marks = [one["metadata"].get("nbgrader") for one in cells]
     assert all(marks), "a cell without nbgrader metadata could be changed by a student unseen"
     assert len({mark["grade_id"] for mark in marks}) == len(marks)
-    stubs = [i for i, mark in enumerate(marks) if mark["solution"]]
-    assert 3 <= len(stubs) <= 6
+    stubs = [i for i, mark in enumerate(marks) if mark["solution"] and not marked_by_hand(cells[i])]
+    assert 3 <= len(stubs) <= 8
     for i in stubs:
         assert source(cells[i]).count(BEGIN) == source(cells[i]).count(END) == 1
         assert '"""' in source(cells[i]).split(BEGIN)[0], "a stub says in its docstring what is wanted"
@@ -124,8 +129,12 @@ def test_every_exercise_is_a_stub_and_a_check_on_the_next_cell(assignment):
         assert marks[i + 1]["locked"]
         assert marks[i + 1]["points"] > 0
         assert re.search(r"^import musicgen_edu\.checks\.\w+ as check$", source(cells[i + 1]), re.MULTILINE)
-    assert sum(mark["grade"] for mark in marks) == len(stubs)
-    assert not any(BEGIN in source(cells[i]) for i in range(len(cells)) if i not in stubs)
+    by_hand = [i for i in range(len(cells)) if marked_by_hand(cells[i])]
+    assert all(marks[i]["points"] > 0 for i in by_hand)
+    plots = [i for i in by_hand if cells[i]["cell_type"] == "code"]  # the others are answered in words
+    assert all(source(cells[i]).count(BEGIN) == source(cells[i]).count(END) == 1 for i in plots)
+    assert sum(mark["grade"] for mark in marks) == len(stubs) + len(by_hand)
+    assert not any(BEGIN in source(cells[i]) for i in range(len(cells)) if i not in stubs + plots)
 
 
 # ---- release -----------------------------------------------------------------------------------------------------
@@ -164,6 +173,10 @@ def test_what_is_released_holds_no_solution_and_no_output(released, assignment):
     assert "SOLUTION" not in text
     for old, new in zip(before["cells"], after["cells"], strict=True):
         assert not new.get("outputs")
+        if marked_by_hand(old) and old["cell_type"] == "markdown":
+            assert source(new) == "YOUR ANSWER HERE"
+            assert not any(line.strip() and json.dumps(line)[1:-1] in text for line in source(old).splitlines())
+            continue
         if BEGIN not in source(old):
             assert source(new) == source(old)
             continue
@@ -182,7 +195,7 @@ def test_what_is_released_can_be_studied_from_top_to_bottom(released, assignment
     command = (sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", *options)
     run(*command, released / assignment.stem / assignment.name, folder=folder, env=world["env"])
     cells = load(folder / assignment.name)["cells"]
-    checks = [one for one in cells if one["metadata"]["nbgrader"]["grade"]]
+    checks = [one for one in cells if one["metadata"]["nbgrader"]["grade"] and not marked_by_hand(one)]
     said = ["".join(source({"source": output.get("text", "")}) for output in one["outputs"]) for one in checks]
     assert all(text.count("\n") == 1 and "not attempted yet" in text for text in said), said
 
