@@ -156,13 +156,15 @@ class MusicgenLM(nn.Module):
         return self.embedding(columns) + self.positions[first : first + S]
 
 
-def codebook_loss(logits: Tensor, codes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def codebook_loss(logits: Tensor, codes: Tensor, valid: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each codebook over its valid positions, and the mean of those over the codebooks.
 
     Args:
         logits: [B, K, S, V].
         codes: targets int64 [B, K, S]; what stands in invalid positions is not looked at.
         valid: bool [K, S] or [B, K, S]; each codebook needs at least one valid position.
+        counts: what the sums over the valid positions are divided by, [K]; None is their number. Where a batch is
+            computed in parts, give each part the counts of the whole: the losses of the parts then add up to it.
 
     Returns:
         loss: a scalar in nats; per codebook: [K].
@@ -170,11 +172,16 @@ def codebook_loss(logits: Tensor, codes: Tensor, valid: Tensor) -> tuple[Tensor,
     B, K, S, V = check_shape("logits", logits, "B K S V")
     check_shape("codes", codes, "B K S", B=B, K=K, S=S)
     valid = valid.expand(B, K, S)
-    targets = codes.masked_fill(~valid, 0)
-    nats = F.cross_entropy(logits.reshape(-1, V).float(), targets.flatten(), reduction="none").view(B, K, S)
-    counts = valid.sum((0, 2))  # [K]
-    if not (counts > 0).all():
-        raise ValueError(f"each codebook needs at least one valid position, but the counts are {counts.tolist()}")
+    targets = codes.masked_fill(~valid, 0).transpose(1, 2)  # [B, S, K], as the heads lay their logits out: no copy
+    nats = (
+        F.cross_entropy(logits.transpose(1, 2).reshape(-1, V).float(), targets.flatten(), reduction="none")
+        .view(B, S, K)
+        .transpose(1, 2)
+    )  # [B, K, S]
+    if counts is None:
+        counts = valid.sum((0, 2))  # [K]
+        if not (counts > 0).all():
+            raise ValueError(f"each codebook needs at least one valid position, but the counts are {counts.tolist()}")
     per_codebook = (nats * valid).sum((0, 2)) / counts  # [K]
     return per_codebook.mean(), per_codebook
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..data.pieces import GRID
 from ..data.procedural import make_clip
 from ..encodec import EncodecModel
 from .adversarial import AdversarialTraining, Adversary
+from .averaging import averaged_weights
 from .losses import MelLoss
 from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
 
@@ -77,20 +77,6 @@ def codec_losses(mel_loss: MelLoss, audio: Tensor, reconstruction: Tensor, commi
         "mel": mel_loss(audio, reconstruction),
         "commitment": commitment,
     }
-
-
-def averaged_weights(model: EncodecModel, decay: float) -> AveragedModel:
-    """A copy of the model whose weights follow it as a moving average; `update_parameters(model)` after each step.
-
-    The decay starts low and rises to its value, else a short run would mostly remember its beginning. The
-    codebooks are copied as they are: they are moving averages already.
-    """
-
-    def average(averaged, current, updates) -> None:
-        now = min(decay, (1 + float(updates)) / (10 + float(updates)))
-        get_ema_multi_avg_fn(now)(averaged, current, updates)
-
-    return AveragedModel(model, multi_avg_fn=average)
 
 
 def train_codec(

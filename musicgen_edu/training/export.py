@@ -13,6 +13,7 @@ from ..encodec import EncodecModel
 from ..files import replace_when_complete
 from ..lm import MusicgenLM
 from ..published import codec_dict, lm_dict, published_names
+from .disk import room_for
 
 
 def lm_tensors(model: MusicgenLM) -> dict[str, Tensor]:
@@ -116,6 +117,6 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file, whole or not at all."""
     from safetensors.torch import save_file
 
-    with replace_when_complete(path) as temporary:
+    with room_for(path, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..files import replace_when_complete
+from .disk import room_for
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -34,15 +34,28 @@ def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
     """Write everything that a run needs to go on: weights, optimizer, random state, number of steps done.
 
     `others` are what else changes in the run, by name: anything that has a `state_dict`.
+
+    Raises:
+        OSError: the disk is full; what stood in the file before is still there.
     """
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state_all(),  # one for each GPU; without one an empty list
         "step": step,
     } | {name: other.state_dict() for name, other in others.items()}
-    with replace_when_complete(path) as temporary:
-        torch.save(state, temporary)
+    with room_for(path, count_bytes(state)) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
+
+
+def count_bytes(state: Any) -> int:
+    """The size of all tensors in nested dictionaries and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    if isinstance(state, dict):
+        return sum(count_bytes(value) for value in state.values())
+    return sum(count_bytes(value) for value in state) if isinstance(state, list | tuple) else 0
 
 
 def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None, **others: Any) -> int:
@@ -61,6 +74,8 @@ def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
     if optimizer is not None:
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        if len(state.get("cuda_random", ())) == torch.cuda.device_count() > 0:
+            torch.cuda.set_rng_state_all(state["cuda_random"])
     return state["step"]
 
 
