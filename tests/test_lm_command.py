@@ -14,14 +14,14 @@ import transformers
 
 from musicgen_edu.checkpoints import find
 from musicgen_edu.cli import build_parser, main
-from musicgen_edu.generation import Sampling, generate_codes
+from musicgen_edu.generation import generate_codes
 from musicgen_edu.musicgen import MusicGen
 from musicgen_edu.patterns import PATTERNS as REAL_PATTERNS
 from musicgen_edu.patterns import pattern_table
 from musicgen_edu.published import CheckpointError
 from musicgen_edu.training.lm_command import PATTERNS, model_config, training_settings
 from musicgen_edu.training.lm_report import record
-from musicgen_edu.training.pattern_model import read_pattern_model
+from musicgen_edu.training.own_format import read_model, read_with_pattern
 from musicgen_edu.training.text_to_codes import read_text_encoder
 
 SMALL = shlex.split(
@@ -149,21 +149,17 @@ def test_a_table_of_musiccaps_is_recognised_and_what_is_missing_is_told(tmp_path
 
 def test_other_patterns_are_not_passed_off_as_published(tmp_path, capsys):
     assert train(tmp_path, "--pattern", "flattening") == 0
-    assert "a model of the pattern flattening after 4 steps, in lm.safetensors" in capsys.readouterr().out
-    with pytest.raises(CheckpointError, match=r"has no config.json"):
+    assert "a model of the pattern flattening after 4 steps, in our own format" in capsys.readouterr().out
+    with pytest.raises(CheckpointError, match="expected model_type musicgen, found musicgen_edu"):
         MusicGen.from_pretrained(tmp_path)
-    lm, description = read_pattern_model(tmp_path)
-    assert (description["pattern"], description["codec"], description["text"]) == ("flattening", "tiny", "tiny")
+    with pytest.raises(CheckpointError, match="a model of the pattern flattening, and MusicGen generates in the delay"):
+        read_model(tmp_path)
+    model, pattern = read_with_pattern(tmp_path, "cpu")
+    assert pattern == "flattening"
     state = torch.load(tmp_path / "run.pt", weights_only=True)["model"]
-    assert all(torch.equal(tensor, state[f"lm.{name}"]) for name, tensor in lm.state_dict().items())
-    condition = lm.project_text(*read_text_encoder("tiny")(["a calm bell"]))
-    table = pattern_table(description["pattern"], 4, 5)
-    assert generate_codes(lm, 5, [1], condition, Sampling(), table).shape == (1, 4, 5)
-    (tmp_path / "lm.json").write_text('{"sizes": {"dim": 32, "heads": 2, "layers": 1, "feed_forward": 16}}')
-    with pytest.raises(CheckpointError, match="does not fit"):
-        read_pattern_model(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no readable lm.json"):
-        read_pattern_model(tmp_path / "codes")
+    assert all(torch.equal(tensor, state[f"lm.{name}"]) for name, tensor in model.lm.state_dict().items())
+    table = pattern_table(pattern, 4, 5)
+    assert generate_codes(model.lm, 5, [1], model.condition(["a calm bell"]), table=table).shape == (1, 4, 5)
 
 
 def test_other_options_in_the_same_folder_are_refused_but_more_steps_are_not(tmp_path, capsys):

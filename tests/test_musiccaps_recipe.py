@@ -322,6 +322,12 @@ def no_sizes(folder):
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def other_pattern(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["pattern"] = "zigzag"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def one_layer_more(folder):
     config = json.loads((folder / "config.json").read_text())
     config["lm"]["layers"] += 1
@@ -336,6 +342,7 @@ def cut(folder):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
+        (other_pattern, "pattern must be one of parallel, delay, .*, not zigzag"),
         (rename, "is no complete model: it has no config.json"),
         (other_type, "expected model_type musicgen_edu, found musicgen"),
         (other_sizes, r"lm\.decoder\.layers\.0\.up\.weight has shape \[32, 16\], expected \[33, 16\]"),

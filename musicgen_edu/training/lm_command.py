@@ -31,8 +31,8 @@ held out. What is left is a model: musicgen-edu generate --model OUT, or MusicGe
   TABLE.csv    with the columns file and caption; the files lie in --clips, or where the table is
   TABLE.csv    that of MusicCaps (ytid, start_s, end_s, caption, ...); --clips is a folder of clips named by ytid
 
-The published format knows the delay pattern only. With another --pattern OUT gets lm.json and lm.safetensors
-instead, which musicgen_edu.training.pattern_model.read_pattern_model reads."""
+The published format knows the delay pattern only. With another --pattern OUT is a model in a format of our own,
+which musicgen_edu.training.own_format.read_with_pattern reads."""
 EXAMPLES = """examples:
   musicgen-edu train-lm --steps 2000 --ema 0.99 --out runs/lm
   musicgen-edu train-lm --data musiccaps-public.csv --clips clips --codec facebook/encodec_32khz --text t5-base \\
@@ -247,13 +247,13 @@ def train_here(arguments: argparse.Namespace, processes: Processes) -> None:
 
 def write_model(arguments: argparse.Namespace, model: TextToCodes, codec: EncodecModel) -> None:
     """Write what was trained: in the published format if that can say it."""
+    from . import own_format
     from .export import write_checkpoint
-    from .pattern_model import write_pattern_model
 
     out = arguments.out
     if arguments.pattern == "delay":
         write_checkpoint(out, model.text_model, model.tokenizer, model.lm, codec)
         print(f"{out}: a model after {arguments.steps} steps; musicgen-edu generate --model {out} plays it")
     else:
-        write_pattern_model(out, model.lm, arguments.pattern, arguments.codec, arguments.text)
-        print(f"{out}: a model of the pattern {arguments.pattern} after {arguments.steps} steps, in lm.safetensors")
+        own_format.write_model(out, model.text_model, model.tokenizer, model.lm, codec, arguments.pattern)
+        print(f"{out}: a model of the pattern {arguments.pattern} after {arguments.steps} steps, in our own format")

@@ -1,7 +1,8 @@
-"""A model in our own format, for configurations that the published one has no place for (biases, no final norm, ...).
+"""A model in our own format, for what the published one has no place for: biases, no final norm, another pattern.
 
 A folder with the tokenizer's files, `config.json` and `model.safetensors`. Text encoder and codec stand in both as in
-the published format; the language model stands under its own names, after `lm.`, with the fields of `LMConfig`.
+the published format; the language model stands under its own names, after `lm.`, with the fields of `LMConfig` and
+its pattern.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .. import checkpoints, published
 from ..encodec import EncodecModel
 from ..lm import LMConfig, MusicgenLM
 from ..musicgen import MusicGen, best_device
+from ..patterns import PATTERNS
 from ..published import CheckpointError
 from ..text import TextEncoder, load_tokenizer
 from .disk import room_for
@@ -25,7 +27,9 @@ from .export import codec_tensors, write_json
 MODEL_TYPE = "musicgen_edu"
 
 
-def write_model(folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: EncodecModel) -> None:
+def write_model(
+    folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: EncodecModel, pattern: str = "delay"
+) -> None:
     """Write a whole model in float32; `config.json` comes last, so a folder that has it is complete.
 
     Args:
@@ -33,6 +37,7 @@ def write_model(folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: Enco
         text_model: a T5 encoder of `transformers`.
         tokenizer: its tokenizer.
         lm, codec: the other two parts.
+        pattern: a key of `patterns.PATTERNS`, that of the training.
 
     Raises:
         OSError: the disk is full.
@@ -55,6 +60,7 @@ def write_model(folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: Enco
         "text_encoder": {"model_type": "t5", **text_model.config.to_diff_dict()},
         "audio_encoder": published.codec_dict(codec.config),
         "lm": asdict(lm.config),
+        "pattern": pattern,
     }
     write_json(folder / "config.json", config)
 
@@ -67,7 +73,23 @@ def read_model(folder: str | os.PathLike, device: str | torch.device | None = No
         device: None takes a GPU if there is one.
 
     Raises:
-        CheckpointError: the folder is no such model, or a tensor is missing, left over or of the wrong shape.
+        CheckpointError: the folder is no such model, a tensor is missing, left over or of the wrong shape, or the
+            pattern is not the delay, in which `MusicGen` generates.
+    """
+    model, pattern = read_with_pattern(folder, device)
+    if pattern != "delay":
+        raise CheckpointError(
+            f"{folder} is a model of the pattern {pattern}, and MusicGen generates in the delay pattern: "
+            "use read_with_pattern, and generate_codes with that pattern's table"
+        )
+    return model
+
+
+def read_with_pattern(folder: str | os.PathLike, device: str | torch.device | None = None) -> tuple[MusicGen, str]:
+    """The parts of a model of any pattern, and the pattern's name; see `read_model`.
+
+    To hear one that is not delayed: `model.condition`, then `generate_codes(model.lm, ..., table=...)` with the
+    pattern's table, then `model.codec.decode`.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -81,7 +103,7 @@ def read_model(folder: str | os.PathLike, device: str | torch.device | None = No
     text_model = checkpoints.load_text_model(config["text_encoder"], state)
     state.check_all_used()
     model = MusicGen(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
-    return model.requires_grad_(False).eval().to(device or best_device())
+    return model.requires_grad_(False).eval().to(device or best_device()), config["pattern"]
 
 
 def _load_lm(lm: MusicgenLM, state: checkpoints.StateReader) -> None:
@@ -117,4 +139,6 @@ def read_config(folder: Path) -> dict:
     lm, names = config.get("lm"), {field.name for field in fields(LMConfig)}
     if not isinstance(lm, dict) or set(lm) != names or not {"text_encoder", "audio_encoder"} <= set(config):
         raise CheckpointError(f"{path} must hold text_encoder, audio_encoder and lm with {', '.join(sorted(names))}")
+    if config.get("pattern") not in PATTERNS:
+        raise CheckpointError(f"{path}: pattern must be one of {', '.join(PATTERNS)}, not {config.get('pattern')}")
     return config
