@@ -1,0 +1,115 @@
+"""What the exercises of this assignment share: running a generator piece by piece, and drawing what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ... import figures
+from .. import Exercise, expect, expect_close, seal
+
+SPLITS = ((24,), (12, 12), (1, 2, 3, 18), (5, 5, 5, 5, 4), (0, 7, 0, 0, 17, 0), (1,) * 24, (23, 1))
+
+
+def run(answer: Callable, pieces: list[Tensor], *layers: nn.Module) -> tuple[list[Tensor], list[int]]:
+    """What a generator yields, and how many outputs it had given by the time it asked for what follows each piece."""
+    made, given, before = [], [], [piece.clone() for piece in pieces]
+
+    def source() -> Iterator[Tensor]:
+        for piece in pieces:
+            yield piece
+            given.append(sum(one.shape[-1] for one in made))
+
+    for output in answer(source(), *layers):
+        expect(isinstance(output, Tensor), f"it yields tensors, not {type(output).__name__}")
+        expect(output.ndim == 3, f"it yields tensors [B, C, m], not of shape {list(output.shape)}")
+        made.append(output.detach().clone())
+    kept = all(torch.equal(piece, old) for piece, old in zip(pieces, before, strict=True))
+    expect(kept, "it changes the pieces that it is given: work on a copy, x.clone()")
+    return made, given
+
+
+def joined(made: list[Tensor]) -> Tensor:
+    """The pieces as one tensor [B, C, N]."""
+    expect(made, "it yields nothing")
+    return torch.cat(made, -1)
+
+
+class StreamExercise(Exercise):
+    """An exercise whose answer is a generator: told apart by all it yields, and by when."""
+
+    def behaviour(self, answer: Callable) -> list:
+        """As of any exercise, with the generator run to its end."""
+
+        def whole(*arguments: Any) -> tuple:
+            made, given = run(answer, *arguments)
+            return joined(made), given
+
+        return super().behaviour(whole)
+
+
+def fixed(layer: nn.Module) -> nn.Module:
+    """A layer whose weights take no gradient."""
+    return layer.requires_grad_(False)
+
+
+def layer_of_ones(layer: nn.Module, bias: float = 0.0) -> nn.Module:
+    """A layer whose weights are all 1, to compute by hand."""
+    layer = fixed(layer)
+    layer.weight.fill_(1.0)
+    layer.bias.fill_(bias)
+    return layer
+
+
+def ramp(*sizes: int) -> list[Tensor]:
+    """1, 2, 3, ... cut into pieces [1, 1, n]."""
+    return list(torch.arange(1.0, sum(sizes) + 1)[None, None].split(sizes, -1))
+
+
+def expect_outputs(answer: Callable, pieces: list[Tensor], layers: tuple, target: Tensor, what: str) -> None:
+    """Expect the pieces of a stream to join to `target` [B, C, N]."""
+    found = joined(run(answer, pieces, *layers)[0])
+    expect(
+        found.shape == target.shape,
+        f"{what}: the outputs join to shape {list(found.shape)}, not {list(target.shape)}",
+    )
+    expect_close(found, target, what, 1e-4)
+
+
+def expect_every_cut(answer: Callable, signal: Tensor, layers: tuple, target: Tensor, what: str) -> None:
+    """Expect the same outputs however a signal [B, C, 24] is cut."""
+    for sizes in SPLITS:
+        expect_outputs(answer, list(signal.split(sizes, -1)), layers, target, f"{what}, pieces {list(sizes)}")
+
+
+def expect_constant_work(answer: Callable, layer: nn.Module, C: int, context: int, layers: tuple | None = None) -> None:
+    """Expect a layer to be given each input once, and at each piece its context again."""
+    seen, pieces = [], list(torch.randn(1, C, 120).split(10, -1))
+    counting = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
+    try:
+        run(answer, pieces, *(layers or (layer,)))
+    finally:
+        counting.remove()
+    most = 10 + 2 * context
+    expect(all(n <= most for n in seen), f"12 pieces of 10 inputs: the layer is given {seen} inputs")
+
+
+def two_streams(target: Any, yours: Any, arguments: tuple, factor: int = 1) -> figures.Picture:
+    """The first channel of what two generators yield, with the seams between the pieces as lines."""
+    figure, axes = figures.new_figure(8.4, 2.4)
+    first, second = (joined(list(one))[0, 0].detach() for one in (target, yours))
+    axes.plot(first, color=figures.LIT, label="target", linewidth=4, alpha=0.5)
+    axes.plot(second, color=figures.INK, label="yours", linestyle="--", marker=".")
+    at = 0
+    for piece in arguments[0][:-1]:
+        at += piece.shape[-1] * factor
+        axes.axvline(at - 0.5, color=figures.GREY, linewidth=0.8)
+    axes.set(xlabel="output; thin lines are where one piece ends and the next begins")
+    axes.legend(frameon=False)
+    return figures.figure_picture(figure, "outputs of a stream: target as a wide line, yours dashed, seams as lines")
+
+
+seal(__name__)
