@@ -1,83 +1,32 @@
-"""Checkpoints: finding a folder, and filling our models from its file with every key and shape checked.
+"""Checkpoints: finding a folder, and filling our models from its files with every key and shape checked.
 
-A checkpoint is a folder with `config.json`, `model.safetensors`, tokenizer files and a generation configuration, as
-on the hub.
+A checkpoint is a folder with `config.json`, `model.safetensors` (or several with an index), tokenizer files and a
+generation configuration, as on the hub. A model is built without memory, on the `meta` device; then each weight is
+read, brought to its number format and device, and put in its place: there is never a second copy of the model.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from . import hub
 from .embedding import sinusoidal_positions
-from .encodec import EncodecModel
-from .lm import MusicgenLM
-from .published import CheckpointError, published_names, read_codec_config
+from .encodec import EncodecConfig, EncodecModel
+from .lm import LMConfig, MusicgenLM
+from .published import CheckpointError, codec_config, lm_config, published_names, read_codec_config, read_config
+from .weight_files import SafetensorsFile, StateReader, open_weights, renamed, where_weights_are
+
+__all__ = ["SafetensorsFile", "StateReader"]  # they live in `weight_files`
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 POSITIONS = "decoder.model.decoder.embed_positions.weights"
 CODEBOOK_STATISTICS = re.compile(r"audio_encoder\.quantizer\.layers\.\d+\.codebook\.(inited|cluster_size|embed_avg)")
-
-
-class StateReader:
-    """The tensors of a checkpoint, read one at a time; it remembers which were used.
-
-    Args:
-        tensors: names to something with a `shape` that `read` can turn into a tensor.
-        where: what to call the checkpoint in errors.
-    """
-
-    def __init__(self, tensors: Mapping[str, Any], where: str):
-        self.tensors, self.where = tensors, where
-        self.used: set[str] = set()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.tensors
-
-    def read(self, name: str) -> Tensor:
-        if name not in self.tensors:
-            raise CheckpointError(f"{self.where} lacks the key {name}")
-        self.used.add(name)
-        return self.tensors[name]
-
-    def check_all_used(self) -> None:
-        left = sorted(set(self.tensors) - self.used)
-        if left:
-            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-            raise CheckpointError(f"{self.where} has the unexpected key {left[0]}{more}")
-
-
-class SafetensorsFile(Mapping):
-    """A safetensors file as a mapping from names to tensors, each read when it is asked for."""
-
-    def __init__(self, path: Path):
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            self.file = safe_open(path, framework="pt")
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path.parent} is no checkpoint: it has no {path.name}") from error
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged or incomplete ({error}); download or copy it again") from error
-        self.names = list(self.file.keys())
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.file.get_tensor(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def fold_weight_norm(g: Tensor, v: Tensor) -> Tensor:
@@ -88,17 +37,63 @@ def fold_weight_norm(g: Tensor, v: Tensor) -> Tensor:
     return g * v / v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
 
 
-def load_lm(model: MusicgenLM, state: StateReader, dtype: torch.dtype = torch.float32) -> None:
+@dataclass
+class Checkpoint:
+    """Where the three parts of a MusicGen are read from.
+
+    Attributes:
+        lm, codec, text: their tensors, under the names of the published format; they may be the same reader.
+        lm_config, codec_config: their sizes.
+        text_config: of a T5, as `transformers` writes it.
+        tokenizer: the folder with the tokenizer's files.
+    """
+
+    lm: StateReader
+    codec: StateReader
+    text: StateReader
+    lm_config: LMConfig
+    codec_config: EncodecConfig
+    text_config: dict
+    tokenizer: Path
+
+    def check(self) -> None:
+        """Raise a `CheckpointError` unless language model and codec belong together."""
+        lm, codec = self.lm_config, self.codec_config
+        if (lm.num_codebooks, lm.codebook_size) != (codec.num_codebooks, codec.codebook_size):
+            raise CheckpointError(
+                f"{self.lm.where}: the language model has {lm.num_codebooks} codebooks of {lm.codebook_size}, the "
+                f"codec {codec.num_codebooks} of {codec.codebook_size}; the stereo models, which have twice as many, "
+                "are not supported yet"
+            )
+
+
+def open_published(folder: Path) -> Checkpoint:
+    """A folder in the published format."""
+    config = read_config(folder)
+    state = StateReader(open_weights(folder), where_weights_are(folder))
+    sizes = lm_config(config), codec_config(config["audio_encoder"])
+    return Checkpoint(state, state, state, *sizes, config["text_encoder"], folder)
+
+
+def load_lm(
+    model: MusicgenLM,
+    state: StateReader,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> None:
     """Fill a model (built on the `meta` device) with the weights of a published checkpoint."""
     config, weights = model.config, {}
     for name, parameter in model.state_dict().items():
-        parts = [state.read(source) for source in published_names(name, config.num_codebooks)]
-        expected = list(parameter.shape)
-        for source, part in zip(published_names(name, config.num_codebooks), parts, strict=True):
-            one = expected[1:] if name == "embedding.tables" else [expected[0] // len(parts), *expected[1:]]
+        sources, expected = published_names(name, config.num_codebooks), list(parameter.shape)
+        one = expected[1:] if name == "embedding.tables" else [expected[0] // len(sources), *expected[1:]]
+        parts = []
+        for source in sources:
+            part = state.read(source)
             _check_size(state, source, part, one)
-        joined = torch.stack(parts) if name == "embedding.tables" else torch.cat(parts)
-        weights[name] = joined.to(dtype)
+            parts.append(part.to(dtype))
+        if len(parts) > 1:
+            parts = [torch.stack(parts) if name == "embedding.tables" else torch.cat(parts)]
+        weights[name] = parts[0].to(device).view(expected)
     model.load_state_dict(weights, assign=True)
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute
@@ -108,7 +103,12 @@ def load_lm(model: MusicgenLM, state: StateReader, dtype: torch.dtype = torch.fl
             raise CheckpointError(f"{state.where}: {POSITIONS} is not the sinusoidal table of width {config.dim}")
 
 
-def load_codec(model: EncodecModel, state: StateReader, dtype: torch.dtype = torch.float32) -> None:
+def load_codec(
+    model: EncodecModel,
+    state: StateReader,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> None:
     """Fill an EnCodec (built on the `meta` device) from the keys under `audio_encoder.`, folding weight norm."""
     weights = {}
     for name, parameter in model.state_dict().items():
@@ -117,7 +117,7 @@ def load_codec(model: EncodecModel, state: StateReader, dtype: torch.dtype = tor
         source = "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
         weights[name] = _read_folded(state, source)
         _check_size(state, source, weights[name], list(parameter.shape))
-        weights[name] = weights[name].to(dtype)
+        weights[name] = weights[name].to(device, dtype)
     V, D = model.config.codebook_size, model.config.hidden_size
     sizes = {"inited": [1], "cluster_size": [V], "embed_avg": [V, D]}
     for name in state.tensors:  # statistics of training: checked, then dropped
@@ -127,8 +127,8 @@ def load_codec(model: EncodecModel, state: StateReader, dtype: torch.dtype = tor
     for k in range(model.config.num_codebooks):
         embed = weights[f"quantizer.layers.{k}.embed"]
         weights[f"quantizer.layers.{k}.embed_avg"] = embed.clone()
-        weights[f"quantizer.layers.{k}.cluster_size"] = torch.ones(V, dtype=dtype)
-        weights[f"quantizer.layers.{k}.inited"] = torch.ones(1, dtype=dtype)
+        weights[f"quantizer.layers.{k}.cluster_size"] = torch.ones(V, dtype=dtype, device=device)
+        weights[f"quantizer.layers.{k}.inited"] = torch.ones(1, dtype=dtype, device=device)
     model.load_state_dict(weights, assign=True)
 
 
@@ -149,21 +149,37 @@ def _check_size(state: StateReader, name: str, tensor: Tensor, expected: list[in
         raise CheckpointError(f"{state.where}: {name} has shape {list(tensor.shape)}, expected {expected}")
 
 
-def load_text_model(config: dict, state: StateReader, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A `T5EncoderModel` with the weights under `text_encoder.`."""
+def load_text_model(
+    config: dict,
+    state: StateReader,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """A `T5EncoderModel` with the weights under `text_encoder.`.
+
+    In float16 the second half of each feed-forward layer stays in float32, as in `transformers`: its sums can exceed
+    the largest float16, 65504.
+    """
     from transformers import T5Config, T5EncoderModel
 
     with torch.device("meta"):
         model = T5EncoderModel(T5Config.from_dict(config))
-    weights = {}
+    weights, table = {}, None
     shared = ("shared.weight", "encoder.embed_tokens.weight")  # one table under two names; a file may have either
     for name, parameter in model.state_dict().items():
         source = "text_encoder." + name
-        if name in shared and source not in state:
-            source = "text_encoder." + shared[1 - shared.index(name)]
-        weights[name] = state.read(source)
-        _check_size(state, source, weights[name], list(parameter.shape))
-        weights[name] = weights[name].to(dtype)
+        if name in shared:
+            if source not in state:
+                source = "text_encoder." + shared[1 - shared.index(name)]
+            if table is not None:  # read once: the second name means the same memory
+                state.used.add(source)
+                weights[name] = table
+                continue
+        tensor = state.read(source)
+        _check_size(state, source, tensor, list(parameter.shape))
+        wide = dtype == torch.float16 and name.endswith(".wo.weight")
+        weights[name] = tensor.to(device, torch.float32 if wide else dtype)
+        table = weights[name] if name in shared else table
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     return model.eval()
@@ -181,10 +197,7 @@ def read_codec(name: str | os.PathLike = "tiny", device: str | torch.device | No
     """
     folder = find(name)
     config, prefix = read_codec_config(folder)
-    file = SafetensorsFile(folder / "model.safetensors")
-    names = [tensor for tensor in file if tensor.startswith(prefix)]
-    tensors = {"audio_encoder." + tensor.removeprefix(prefix): file[tensor] for tensor in names}
-    state = StateReader(tensors, str(folder / "model.safetensors"))
+    state = codec_reader(folder, prefix)
     with torch.device("meta"):
         model = EncodecModel(config)
     load_codec(model, state)
@@ -192,8 +205,26 @@ def read_codec(name: str | os.PathLike = "tiny", device: str | torch.device | No
     return model.eval().to(device or "cpu")
 
 
-def find(name: str | os.PathLike) -> Path:
-    """The folder of a checkpoint: "tiny" is the one that comes with the package, else a folder, else a hub name."""
+def codec_reader(folder: Path, prefix: str) -> StateReader:
+    """The codec's tensors of a folder under `audio_encoder.`; `prefix` is what their names begin with there."""
+    tensors = open_weights(folder)
+    names = {"audio_encoder." + name.removeprefix(prefix): name for name in tensors if name.startswith(prefix)}
+    return StateReader(renamed(tensors, names), where_weights_are(folder))
+
+
+def find(name: str | os.PathLike, revision: str | None = None, progress: bool = True) -> Path:
+    """The folder of a checkpoint: "tiny" is the one that comes with the package, else a folder, else a hub name.
+
+    Args:
+        name: which checkpoint.
+        revision: of a hub name: a branch, tag or commit; None is the newest.
+        progress: show a bar while something is fetched.
+
+    Raises:
+        CheckpointError: there is no such thing, or it cannot be fetched; the message says what to do.
+    """
+    if revision is not None and (name == "tiny" or Path(name).is_dir()):
+        raise CheckpointError(f"only models of the hub have revisions, and {name} is none: leave revision out")
     if name == "tiny":
         for base in (Path(__file__).parent, Path(__file__).parents[1]):
             if (base / "assets" / "tiny" / "config.json").is_file():
@@ -203,17 +234,4 @@ def find(name: str | os.PathLike) -> Path:
         return Path(name)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None or str(name).startswith("."):
         raise CheckpointError(f"{name} is neither 'tiny' nor a folder nor a hub name such as facebook/musicgen-small")
-    return _download(str(name))
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{name} is not a local folder and could not be fetched from the hub: {reason}"
-        ) from error
+    return hub.fetch(str(name), revision, progress)

@@ -181,8 +181,8 @@ class Decoder(nn.Module):
 
     def new_cache(self, rows: int, steps: int) -> KeyValueCache:
         """An empty cache."""
-        weight = self.layers[0].self_attention.out.weight
-        return KeyValueCache(len(self.layers), rows, self.heads, steps, weight.shape[0] // self.heads, weight)
+        scale = self.layers[0].self_norm.weight  # [D], in the number format of the layers, int8 ones too
+        return KeyValueCache(len(self.layers), rows, self.heads, steps, len(scale) // self.heads, scale)
 
     def forward(self, x: Tensor, texts: list[LayerText | None], cache: KeyValueCache | None = None) -> Tensor:
         """x [B, S, D], what `prepare` made of the condition, and a cache if x follows earlier steps; [B, S, D] out."""

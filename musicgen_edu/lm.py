@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cuda_graph import StaticStep, record
 from .decoder import Condition, Decoder, KeyValueCache, LayerText
-from .decoder_step import StepWeights, single_step
+from .decoder_step import Matrix, StepWeights, matrix, single_step
 from .embedding import CodebookEmbedding, check_tokens, sinusoidal_positions
 from .shapes import check_shape
 
@@ -61,11 +62,17 @@ CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=409
 
 @dataclass
 class GenerationState:
-    """What a model keeps between two steps: the prompt's keys and values, the cache, and its weights at hand."""
+    """What a model keeps between two steps: the prompt's keys and values, the cache, and its weights at hand.
+
+    On CUDA a step is recorded when it is first done (`recorded`), if the device allows it (`recordable`).
+    """
 
     texts: list[LayerText | None]
     cache: KeyValueCache
     weights: StepWeights
+    heads: Matrix
+    recordable: bool = False
+    recorded: StaticStep | None = None
 
     @property
     def length(self) -> int:
@@ -96,7 +103,7 @@ class MusicgenLM(nn.Module):
 
     def reset_buffers(self, dtype: torch.dtype = torch.float32) -> None:
         """Compute what no checkpoint holds: needed after a model was built on the `meta` device and then filled."""
-        device = self.heads.weight.device
+        device = self.embedding.tables.device
         self.positions = sinusoidal_positions(self.config.max_steps, self.config.dim).to(device, dtype)
         self.embedding.reset_buffers(device)
 
@@ -134,26 +141,40 @@ class MusicgenLM(nn.Module):
         The condition belongs to the first rows; with guidance the others are the unconditional half, which skips
         cross-attention: without biases that equals attending to zeros.
         """
-        cache = self.decoder.new_cache(rows, steps)
-        return GenerationState(self.decoder.prepare(condition), cache, StepWeights.of(self.decoder))
+        return GenerationState(
+            self.decoder.prepare(condition),
+            self.decoder.new_cache(rows, steps),
+            StepWeights.of(self.decoder, rows),
+            matrix(self.heads, rows),
+            recordable=self.positions.is_cuda,
+        )
 
     @torch.no_grad()
     def step(self, columns: Tensor, state: GenerationState) -> Tensor:
         """Logits [B, K, V] after the next column(s) int64 [B, K, n] of a generation that `start` began; no gradient."""
         B, K, n = columns.shape
+        if n == 1 and state.recordable and state.recorded is None:
+            state.recorded = record(self, state)
+            state.recordable = state.recorded is not None
+        if n == 1 and state.recorded is not None:
+            return state.recorded(columns)
         x = self._embed(columns, state.length)  # [B, n, D]
         if n == 1:
             x = single_step(x[:, 0], state.weights, state.texts, state.cache)  # [B, D]
         else:
             x = self.decoder(x, state.texts, state.cache)[:, -1]  # [B, D]
-        return self.heads(x).view(B, K, self.config.codebook_size)
+        return state.heads(x).view(B, K, self.config.codebook_size)
 
     def _embed(self, columns: Tensor, first: int) -> Tensor:
         """Columns [B, K, S], the first of them at position `first`, to vectors [B, S, D]."""
         S = columns.shape[2]
-        if first + S > len(self.positions):
-            self.positions = sinusoidal_positions(2 * (first + S), self.config.dim).to(self.positions)
+        self.grow_positions(first + S)
         return self.embedding(columns) + self.positions[first : first + S]
+
+    def grow_positions(self, steps: int) -> None:
+        """Make the table of positions at least that long."""
+        if steps > len(self.positions):
+            self.positions = sinusoidal_positions(2 * steps, self.config.dim).to(self.positions)
 
 
 def codebook_loss(logits: Tensor, codes: Tensor, valid: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import checkpoints, published
+from . import audiocraft_files, checkpoints
+from .audiocraft_files import T5_BASE
 from .continuation import encode_prompt, plan_windows, stream_frames
 from .decoder import Condition
 from .encodec import EncodecModel
 from .generation import Progress, Sampling
+from .int8 import check_int8_device, to_int8
 from .lm import MusicgenLM
 from .sampling import check_sampling
 from .streaming import StreamingDecoder, chunks_of
@@ -46,31 +48,48 @@ class MusicGen(nn.Module):
         name: str | os.PathLike = "tiny",
         device: str | torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        revision: str | None = None,
+        progress: bool = True,
+        text: str | os.PathLike = T5_BASE,
     ) -> MusicGen:
-        """Load a checkpoint in the published format.
+        """Load a checkpoint in the published format, or in that of audiocraft.
+
+        Each weight is read, brought to its number format and device, and put in its place: loading takes little more
+        memory than the model has.
 
         Args:
             name: "tiny" (comes with the package), a folder, or a hub name such as "facebook/musicgen-small".
                 The published weights are under CC-BY-NC 4.0.
             device: None takes a GPU if there is one.
-            dtype: number format of text encoder and language model; the codec stays in float32.
+            dtype: number format of text encoder and language model, float32, float16 or bfloat16; the codec stays in
+                float32. int8 is for the CPU: it packs the language model's matrices and leaves the rest in float32.
+            revision: of a hub name: a branch, tag or commit; None is the newest.
+            progress: show a bar while something is fetched.
+            text: folder or hub name of the T5 for audiocraft's files, which have none.
 
         Raises:
-            CheckpointError: the folder is no checkpoint, or a tensor is missing, left over or of the wrong shape.
+            CheckpointError: it is no checkpoint or cannot be fetched, or a tensor is missing, left over or of the wrong
+                shape.
+            ValueError: another dtype.
         """
-        folder = checkpoints.find(name)
-        config = published.read_config(folder)
-        file = checkpoints.SafetensorsFile(folder / "model.safetensors")
-        state = checkpoints.StateReader(file, str(folder / "model.safetensors"))
+        if dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.int8):
+            raise ValueError(f"dtype must be torch.float32, torch.float16, torch.bfloat16 or torch.int8, not {dtype}")
+        if packed := dtype == torch.int8:
+            device, dtype = check_int8_device("cpu" if device is None else device), torch.float32
+        device = best_device() if device is None else torch.device(device)
+        found = audiocraft_files.open_checkpoint(checkpoints.find(name, revision, progress), text, progress)
+        found.check()
         with torch.device("meta"):
-            lm = MusicgenLM(published.lm_config(config))
-            codec = EncodecModel(published.codec_config(config["audio_encoder"]))
-        checkpoints.load_lm(lm, state, dtype)
-        checkpoints.load_codec(codec, state)
-        text_model = checkpoints.load_text_model(config["text_encoder"], state, dtype)
-        state.check_all_used()
-        model = cls(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
-        return model.requires_grad_(False).eval().to(device or best_device())
+            lm, codec = MusicgenLM(found.lm_config), EncodecModel(found.codec_config)
+        checkpoints.load_lm(lm, found.lm, dtype, device)
+        checkpoints.load_codec(codec, found.codec, device=device)
+        text_model = checkpoints.load_text_model(found.text_config, found.text, dtype, device)
+        for state in (found.lm, found.codec, found.text):
+            state.check_all_used()
+        if packed:
+            to_int8(lm)
+        model = cls(TextEncoder(text_model, load_tokenizer(found.tokenizer)), lm, codec)
+        return model.requires_grad_(False).eval().to(device)
 
     @property
     def sample_rate(self) -> int:

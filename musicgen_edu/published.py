@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from .encodec import EncodecConfig
+from .errors import CheckpointError
 from .lm import LMConfig
 
 LAYER_NAMES = {  # ours: theirs
@@ -26,10 +27,6 @@ LAYER_NAMES = {  # ours: theirs
     "up": ["fc1"],
     "down": ["fc2"],
 }
-
-
-class CheckpointError(ValueError):
-    """A folder is no checkpoint, or one of its tensors is missing, left over or of the wrong shape."""
 
 
 def published_names(name: str, num_codebooks: int) -> list[str]:
@@ -50,19 +47,23 @@ def published_names(name: str, num_codebooks: int) -> list[str]:
 
 
 def _read_json(path: Path) -> dict:
+    again = "download or copy it again, or give another revision"
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.parent} is no checkpoint: it has no config.json") from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
+        raise CheckpointError(f"{path} is not readable as JSON ({error}): {again}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} does not hold a configuration but a {type(config).__name__}: {again}")
+    return config
 
 
 def read_config(folder: Path) -> dict:
     """`config.json` of a MusicGen folder, as a dictionary."""
     path = folder / "config.json"
     config = _read_json(path)
-    missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if part not in config]
+    missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if not isinstance(config.get(part), dict)]
     if config.get("model_type") != "musicgen" or missing:
         found = config.get("model_type", "none")
         raise CheckpointError(f"{path} does not describe a MusicGen: expected model_type musicgen, found {found}")

@@ -1,14 +1,15 @@
 """Windows, prompts of codes, and frames as they are made."""
 
+import itertools
 import random
 
 import pytest
 import torch
 
 from judges import our_lm, their_musicgen
+from musicgen_edu.continuation import Window, plan_windows, stream_frames
 from musicgen_edu.decoder import KeyValueCache
 from musicgen_edu.generation import Sampling, generate_codes
-from musicgen_edu.continuation import Window, plan_windows, stream_frames
 
 SAMPLING = Sampling(guidance_scale=3.0, top_k=8)
 
@@ -45,7 +46,7 @@ def test_windows_cover_a_clip_once(trial: int) -> None:
     made = [t for window in windows for t in range(window.start + window.known, window.end)]
     assert made == list(range(prompt, frames))
     assert all(window.end - window.start <= longest for window in windows)
-    assert all(b.start + b.known == a.end for a, b in zip(windows, windows[1:], strict=False))
+    assert all(b.start + b.known == a.end for a, b in itertools.pairwise(windows))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 17])

@@ -256,9 +256,9 @@ def test_a_folder_that_is_no_checkpoint_is_named(folder, tmp_path):
 
 
 def test_an_unknown_hub_name_without_a_network_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        ValueError, match="facebook/no-such-model is not a local folder and could not be fetched"
+        ValueError, match="facebook/no-such-model: it is not on this disk, and HF_HUB_OFFLINE"
     ) as caught:
         MusicGen.from_pretrained("facebook/no-such-model")
     assert "\n" not in str(caught.value)

@@ -161,11 +161,14 @@ def installed(wheel, tmp_path_factory) -> Path:
     return folder
 
 
-def test_wheel_holds_the_package_and_the_model_and_nothing_else(wheel):
+ASSETS = ("tiny", "music", "measurements")
+
+
+def test_wheel_holds_the_package_and_its_assets_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
         "musicgen_edu" / path.relative_to(base)
-        for base, folder in ((ROOT / "musicgen_edu", "."), (ROOT, "assets/tiny"), (ROOT, "assets/music"))
+        for base, folder in ((ROOT / "musicgen_edu", "."), *((ROOT, f"assets/{name}") for name in ASSETS))
         for path in (base / folder).rglob("*")
         if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts)
     }

@@ -196,4 +196,6 @@ def test_top_k_and_top_p_together_are_those_of_transformers(trial):
 
 @pytest.mark.parametrize("temperature", [1e-45, 1e-37, 1e-30, 1e-3])
 def test_the_smallest_temperatures_are_greedy(temperature):
-    torch.testing.assert_close(distribution(torch.tensor([50.0, 49.0, 1.0]), temperature), torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(
+        distribution(torch.tensor([50.0, 49.0, 1.0]), temperature), torch.tensor([1.0, 0.0, 0.0])
+    )

@@ -74,7 +74,7 @@ def test_going_on_from_a_recording(model, channels: int, rate: int) -> None:
     mono = resample(sound.mean(0, keepdim=True), rate, model.sample_rate)[None]
     P = mono.shape[-1] // model.codec.config.hop_length
     expected = model.codec.encode(mono[..., : P * model.codec.config.hop_length])
-    assert P == round(0.4 * model.frame_rate)
+    assert round(0.4 * model.frame_rate) == P
     assert torch.equal(codes[..., :P], expected.expand(2, -1, -1))
     plain = model.generate_codes(PROMPTS, 1.0, **OPTIONS)
     assert not torch.equal(codes[..., P:], plain[..., P:])

@@ -1,0 +1,166 @@
+"""Files of weights as mappings from names to tensors, each read from the disk when it is asked for.
+
+The format of `safetensors`: 8 bytes with the length of a header, the header in JSON (for each tensor its type, shape,
+first byte and end), the bytes of all tensors. The library's own reader maps the whole file into memory and hands out
+views; the pages that were looked at then count as used beside what is made of them. Here each tensor's bytes are read
+into memory of its own, so a model of 2.4 GB loads in little more than 2.4 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .hub import INDEX, WEIGHTS, shards_of
+from .published import CheckpointError
+
+TYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+
+
+class StateReader:
+    """The tensors of a checkpoint, read one at a time; it remembers which were used.
+
+    Args:
+        tensors: names to tensors.
+        where: what to call the checkpoint in errors.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any], where: str):
+        self.tensors, self.where = tensors, where
+        self.used: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def read(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise CheckpointError(f"{self.where} lacks the key {name}")
+        self.used.add(name)
+        return self.tensors[name]
+
+    def check_all_used(self) -> None:
+        left = sorted(set(self.tensors) - self.used)
+        if left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise CheckpointError(f"{self.where} has the unexpected key {left[0]}{more}")
+
+
+class SafetensorsFile(Mapping):
+    """A safetensors file as a mapping from names to tensors, each read when it is asked for.
+
+    Attributes:
+        file: the library's reader, which has checked the header; its `metadata()` gives the texts that a file may hold.
+    """
+
+    def __init__(self, path: Path):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            self.file = safe_open(path, framework="pt")
+            self.bytes = open(path, "rb", buffering=0)  # noqa: SIM115 - closed when the mapping is dropped
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path.parent} is no checkpoint: it has no {path.name}") from error
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is damaged or incomplete ({error}); download or copy it again") from error
+        self.path = path
+        length = int.from_bytes(self.bytes.read(8), "little")
+        self.entries = json.loads(self.bytes.read(length))
+        self.entries.pop("__metadata__", None)
+        self.start = 8 + length
+
+    def __getitem__(self, name: str) -> Tensor:
+        entry = self.entries[name]
+        if entry["dtype"] not in TYPES:
+            raise CheckpointError(f"{self.path}: {name} is of the type {entry['dtype']}, which is not supported")
+        dtype, shape, (begin, end) = TYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        tensor = torch.empty(shape, dtype=dtype)
+        if math.prod(shape):
+            self.bytes.seek(self.start + begin)
+            self._fill(memoryview(tensor.flatten().view(torch.uint8).numpy())[: end - begin])
+        return tensor
+
+    def _fill(self, memory: memoryview) -> None:
+        while memory:
+            count = self.bytes.readinto(memory)
+            if not count:
+                raise CheckpointError(f"{self.path} has become shorter while it was read; download or copy it again")
+            memory = memory[count:]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __del__(self):
+        if hasattr(self, "bytes"):
+            self.bytes.close()
+
+
+class LazyTensors(Mapping):
+    """Names to tensors that are made when they are asked for: renamed, cut from larger ones, from several files.
+
+    Args:
+        makers: names to functions without arguments.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]):
+        self.makers = makers
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.makers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+
+def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> LazyTensors:
+    """Some tensors of a mapping under other names: `names` are new to old."""
+    return LazyTensors({new: lambda old=old: tensors[old] for new, old in names.items()})
+
+
+def open_weights(folder: Path) -> Mapping[str, Tensor]:
+    """The tensors of a folder: of `model.safetensors`, or of the shards that its index names.
+
+    Raises:
+        CheckpointError: there are none, a shard is missing, or a tensor is not in the shard where the index says.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return SafetensorsFile(folder / WEIGHTS)
+    missing = [shard for shard in shards_of(folder) if not (folder / shard).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {missing[0]}, one of {len(shards_of(folder))} shards that {INDEX} names: copy or download "
+            "it, too"
+        )
+    shards = {shard: SafetensorsFile(folder / shard) for shard in shards_of(folder)}
+    places = json.loads((folder / INDEX).read_text())["weight_map"]
+    for shard, file in shards.items():
+        listed = {name for name, place in places.items() if place == shard}
+        for name in sorted(listed ^ set(file)):
+            fault = f"{shard} lacks the key {name}" if name in listed else f"{shard} has the unexpected key {name}"
+            raise CheckpointError(f"{folder}: {fault}, {INDEX} says otherwise; download or copy both again")
+    return LazyTensors({name: lambda name=name, place=place: shards[place][name] for name, place in places.items()})
+
+
+def where_weights_are(folder: Path) -> str:
+    """What to call the weights of a folder in errors."""
+    return str(folder / (WEIGHTS if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file() else INDEX))

@@ -1,0 +1,168 @@
+"""A hub on this machine: it speaks the protocol of huggingface.co, and misbehaves where a test asks it to.
+
+Large files (here: all `.safetensors`) are answered by a redirect to a second server, as the real hub does. Both keep a
+log of what was asked and how many bytes of files went out, so tests can tell what was fetched twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Asked:
+    """One line of the log."""
+
+    method: str
+    path: str
+    range: str | None
+    token: str | None
+    host: str  # "hub" or "cdn"
+    sent: int = 0  # bytes of a file
+
+
+@dataclass
+class FakeHub:
+    """Repositories of one commit each, and how to misbehave.
+
+    Attributes:
+        files: names of repositories to their files.
+        faults: functions of (handler, line of the log) that return True if they have answered.
+    """
+
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    faults: list[Callable] = field(default_factory=list)
+    log: list[Asked] = field(default_factory=list)
+    stopped: bool = False
+
+    def add(self, name: str, folder: Path) -> None:
+        self.files[name] = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def commit(self, name: str) -> str:
+        text = json.dumps({file: digests(data) for file, data in sorted(self.files[name].items())})
+        return hashlib.sha1(text.encode()).hexdigest()
+
+    def sent(self, file: str) -> int:
+        """Bytes of a file that went out."""
+        return sum(line.sent for line in self.log if line.path.endswith("/" + file))
+
+    def start(self) -> None:
+        self.servers = {}
+        for host in ("hub", "cdn"):
+            handler = type("Handler", (Answers,), {"hub": self, "host": host})
+            self.servers[host] = QuietServer(("127.0.0.1", 0), handler)
+            threading.Thread(target=self.servers[host].serve_forever, args=(0.02,), daemon=True).start()
+        self.endpoint, self.cdn = (f"http://127.0.0.1:{server.server_port}" for server in self.servers.values())
+
+    def stop(self) -> None:
+        self.stopped = True
+        for server in self.servers.values():
+            server.shutdown()
+            server.server_close()
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Clients that hang up are part of the tests."""
+
+    daemon_threads = True
+    block_on_close = False  # else stopping would wait for a handler that sleeps
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+def digests(data: bytes) -> tuple[str, str]:
+    """SHA-256 of a file, and its hash as a blob of git."""
+    return hashlib.sha256(data).hexdigest(), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    hub: FakeHub
+    host: str
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.hub.stopped:  # a connection that was kept open
+            self.close_connection = True
+            return
+        path = unquote(urlsplit(self.path).path)
+        line = Asked(self.command, path, self.headers["Range"], self.headers["Authorization"], self.host)
+        self.hub.log.append(line)
+        if any(fault(self, line) for fault in self.hub.faults):
+            return
+        if path.startswith("/api/models/"):
+            self.list(path.removeprefix("/api/models/"))
+        else:
+            self.resolve(path.lstrip("/"), line)
+
+    do_HEAD = do_GET
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        """A whole answer; `Content_Type` and the like become header names."""
+        self.send_response(status)
+        for name, value in {"Content_Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def refuse(self, status: int, code: str, message: str = "") -> None:
+        self.answer(status, b"{}", X_Error_Code=code, X_Error_Message=message)
+
+    def list(self, path: str) -> None:
+        name, _, revision = path.partition("/revision/")
+        if name not in self.hub.files:
+            return self.refuse(401, "RepoNotFound", "Invalid username or password.")  # what a stranger is told
+        commit = self.hub.commit(name)
+        if revision not in ("", "main", commit):
+            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
+        siblings = []
+        for file, data in self.hub.files[name].items():
+            sha256, blob = digests(data)
+            large = {"lfs": {"sha256": sha256, "size": len(data), "pointerSize": 134}}
+            one = {"rfilename": file, "size": len(data), "blobId": blob}
+            siblings.append(one | (large if file.endswith(".safetensors") else {}))
+        body = json.dumps({"id": name, "modelId": name, "sha": commit, "siblings": siblings, "tags": []}).encode()
+        return self.answer(200, body, Content_Type="application/json")
+
+    def resolve(self, path: str, line: Asked) -> None:
+        owner, name, _, revision, file = path.split("/", 4)
+        files = self.hub.files[f"{owner}/{name}"]
+        if file not in files:
+            return self.refuse(404, "EntryNotFound", "Entry not found")
+        sha256, blob = digests(files[file])
+        large = file.endswith(".safetensors")
+        about = {"X_Repo_Commit": self.hub.commit(f"{owner}/{name}"), "ETag": f'"{sha256 if large else blob}"'}
+        if large and self.host == "hub":
+            about |= {"X_Linked_Etag": f'"{sha256}"', "X_Linked_Size": str(len(files[file]))}
+            return self.answer(302, Location=f"{self.hub.cdn}/{path}", **about)
+        return self.send_file(files[file], line, **about)
+
+    def send_file(self, data: bytes, line: Asked, ranges: bool = True, stop: int | None = None, **about: str) -> None:
+        """A file or the rest of one; `stop` breaks the line after that many bytes."""
+        begin = int(re.fullmatch(r"bytes=(\d+)-", line.range)[1]) if line.range and ranges else 0
+        if begin:
+            about |= {"Content_Range": f"bytes {begin}-{len(data) - 1}/{len(data)}"}
+        self.send_response(206 if begin else 200)
+        for name, value in {"Content_Length": str(len(data) - begin), **about}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        body = data[begin : None if stop is None else begin + stop]
+        self.wfile.write(body)
+        line.sent += len(body)
+        self.close_connection = stop is not None
