@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .app_command import add_command as add_app
 from .training.codec_command import add_command as add_train_codec
 from .training.lm_command import add_command as add_train_lm
 
@@ -15,7 +16,9 @@ EXAMPLES = """examples:
   musicgen-edu generate "a calm bell melody, no drums" --seconds 8 --seed 5 --out calm.wav
   musicgen-edu generate "a fast organ tune in D major, with drums" --guidance 2
   musicgen-edu generate "a sad bell tune" --negative-prompt "with drums" --guidance 2
+  musicgen-edu generate "a fast happy bell melody" --continue calm.wav --seconds 10 --out more.wav
   musicgen-edu generate "80s pop with synth and drums" --model facebook/musicgen-small --seconds 15
+  musicgen-edu app
 
 The model that comes with the package ("tiny") works without a network. It is small and was trained on synthetic
 music: it knows plucked string, bell, organ, saw and soft pad, slow to fast, major and minor in C, D and E, with
@@ -56,6 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from (default: no text)")
     generate.add_argument(
+        "--continue",
+        dest="recording",
+        type=Path,
+        metavar="FILE",
+        help="a sound file to go on from; it begins the clip and is part of --seconds",
+    )
+    generate.add_argument(
         "--temperature",
         type=float,
         default=1.0,
@@ -69,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", default="tiny", help="tiny, a folder, or a hub name such as facebook/musicgen-small"
     )
     generate.set_defaults(run=run_generate)
+    add_app(commands)
     add_train_codec(commands)
     add_train_lm(commands)
     return parser
@@ -87,10 +98,11 @@ def progress_bar(done: int, total: int) -> None:
 
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate one clip and write it whole or not at all."""
-    from .audio import check_writable, write_audio
+    from .audio import check_writable, read_audio, write_audio
     from .musicgen import MusicGen, check_seeds
 
     check_writable(arguments.out)  # before the minutes of work, not after
+    recording, rate = (None, None) if arguments.recording is None else read_audio(arguments.recording, mono=False)
     model = MusicGen.from_pretrained(arguments.model)
     (seed,) = check_seeds(arguments.seed, 1)
     begin = time.monotonic()
@@ -105,6 +117,8 @@ def run_generate(arguments: argparse.Namespace) -> None:
         progress=progress_bar,
         guidance_space=arguments.guidance_space,
         negative_prompts=None if arguments.negative_prompt is None else [arguments.negative_prompt],
+        prompt_audio=recording,
+        prompt_sample_rate=rate,
     )
     write_audio(arguments.out, audio[0], model.sample_rate)
     seconds = audio.shape[-1] / model.sample_rate

@@ -55,6 +55,24 @@ def test_guidance_has_its_options(folder, tmp_path):
     assert mixed != sound("--guidance", "0.5")
 
 
+def test_it_goes_on_from_a_recording(folder, tmp_path, capsys):
+    from musicgen_edu import MusicGen
+    from musicgen_edu.audio import read_audio
+
+    assert run(folder, tmp_path / "begin.wav", "--seed", "4") == 0
+    longer = ("--seconds", "1", "--seed", "5", "--continue", str(tmp_path / "begin.wav"))
+    assert run(folder, tmp_path / "whole.wav", *longer) == 0
+    begin, rate = read_audio(tmp_path / "begin.wav", mono=False)
+    model = MusicGen.from_pretrained(folder)
+    options = {"top_k": 8, "seed": 5, "prompt_audio": begin, "prompt_sample_rate": rate}
+    expected = model.generate(["a calm bell"], 1.0, **options)[0]
+    whole, _ = read_audio(tmp_path / "whole.wav", mono=False)
+    assert whole.shape == expected.shape
+    assert (whole - expected.clamp(-1, 1).cpu()).abs().max() <= 1 / 32768
+    assert run(folder, tmp_path / "no.wav", "--continue", str(tmp_path / "missing.wav")) == 2
+    assert "no sound file at" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

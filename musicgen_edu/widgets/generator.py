@@ -45,6 +45,15 @@ class Settings:
     def __str__(self) -> str:
         return f"“{self.prompt}”, {self.seconds:g} s, guidance {self.guidance_scale:g}, seed {self.seed}"
 
+    def shown(self) -> dict[str, str]:
+        """Names and values as a reader sees them."""
+        return {
+            "Prompt": self.prompt,
+            "Length (s)": f"{self.seconds:.1f}",
+            "Guidance": f"{self.guidance_scale:.1f}",
+            "Seed": str(self.seed),
+        }
+
 
 DEFAULT = Settings()
 
@@ -116,8 +125,7 @@ class Generator:
         try:
             if not settings.prompt.strip():
                 raise ValueError("The prompt is empty: write a few words, or choose an example.")
-            wanted = asdict(settings)
-            audio = self.model.generate([wanted.pop("prompt")], **wanted, progress=report)
+            audio = self._make(asdict(settings), report)
         except Stopped:
             self.status, self.message = "stopped", f"Stopped after {self.steps[0]} of {self.steps[1]} steps."
             return False
@@ -127,6 +135,9 @@ class Generator:
         self.audio, self.made_with = audio[0].cpu(), settings
         self.status, self.message = "done", f"Done: {settings}."
         return True
+
+    def _make(self, wanted: dict, report: Callable[[int, int], None]) -> Tensor:
+        return self.model.generate([wanted.pop("prompt")], **wanted, progress=report)
 
     def text(self) -> str:
         """The state in words, one line each: settings, status, clip."""
@@ -157,8 +168,10 @@ class GeneratorPanel:
         settings: what to start from.
     """
 
+    kind = Generator
+
     def __init__(self, model: MusicGen, settings: Settings = DEFAULT):
-        self.generator = Generator(model, settings)
+        self.generator = self.kind(model, settings)
         self._thread: threading.Thread | None = None
         self._make_controls(settings, model.max_seconds)
         self.note = ipywidgets.HTML()
@@ -297,17 +310,10 @@ def still(generator: Generator) -> object:
     """A generator's settings and its last clip as plain HTML that needs no kernel and no JavaScript."""
     from IPython.display import HTML
 
-    settings = generator.settings
-    shown = {
-        "Prompt": settings.prompt,
-        "Length (s)": f"{settings.seconds:.1f}",
-        "Guidance": f"{settings.guidance_scale:.1f}",
-        "Seed": str(settings.seed),
-    }
     rows = "".join(
         f'<tr><th style="text-align:right;padding:2px 10px">{name}</th>'
         f'<td style="text-align:left;padding:2px 10px">{html.escape(value)}</td></tr>'
-        for name, value in shown.items()
+        for name, value in generator.settings.shown().items()
     )
     clip = _placeholder() if generator.audio is None else _clip_html(generator)
     return HTML(
