@@ -13,8 +13,12 @@ import torch
 
 @pytest.fixture(autouse=True)
 def seed():
-    """Every test starts from the same random numbers, whatever ran before it."""
+    """Every test starts from the same random numbers, whatever ran before it, and leaves torch as it was."""
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    assert torch.is_grad_enabled(), "this test has switched gradients off for all that follow"
+    assert torch.get_num_threads() == threads, "this test has changed the number of threads for all that follow"
 
 
 @pytest.fixture

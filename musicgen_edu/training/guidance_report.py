@@ -223,6 +223,7 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+@torch.no_grad()
 def main(arguments: list[str] | None = None) -> None:
     """Go on measuring; print the table, and with --write store it when it is complete."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,7 +234,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help=f"when complete, write to {ASSETS}")
     options = parser.parse_args(arguments)
     options.run.mkdir(parents=True, exist_ok=True)
-    torch.set_grad_enabled(False)
     head = identity(options.model, options.captions)
     path = options.run / "guidance.json"
     result = stored(path, head)

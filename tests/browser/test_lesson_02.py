@@ -92,4 +92,7 @@ def test_a_slider_can_be_dragged(lesson):
     page.wait_for_function(
         "panel => !panel.querySelector('pre').innerText.includes(' 0 moved by hand')", arg=panel.element_handle()
     )
-    assert drawing(panel) != before
+    page.wait_for_function(  # text and picture come one after the other
+        "([panel, before]) => panel.querySelector('img').getAttribute('src') !== before",
+        arg=[panel.element_handle(), before],
+    )
