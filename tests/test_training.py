@@ -16,7 +16,7 @@ from musicgen_edu.lm import LMConfig, MusicgenLM
 from musicgen_edu.patterns import holds_code, interleave, pattern_table
 from musicgen_edu.text import TextEncoder
 from musicgen_edu.training.codec import CodecTraining, procedural_segments, train_codec
-from musicgen_edu.training.lm import LMTraining, TextToCodes, delay_loss, make_optimizers, train_lm, with_noise
+from musicgen_edu.training.lm import LMTraining, TextToCodes, make_optimizers, pattern_loss, train_lm, with_noise
 from musicgen_edu.training.losses import MelLoss
 from musicgen_edu.training.runs import learning_rate
 
@@ -156,19 +156,19 @@ def test_a_language_model_overfits_a_batch_and_listens_to_its_caption():
     captions, kept = ["low", "high"], torch.zeros(2, dtype=torch.bool)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(150):
-        loss, _ = delay_loss(model, codes, captions, kept)
+        loss, _ = pattern_loss(model, codes, captions, kept)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss < 0.1
     with torch.no_grad():
-        swapped, _ = delay_loss(model, codes, captions[::-1], kept)
-        dropped, _ = delay_loss(model, codes, captions, ~kept)
+        swapped, _ = pattern_loss(model, codes, captions[::-1], kept)
+        dropped, _ = pattern_loss(model, codes, captions, ~kept)
     assert swapped > loss + 0.3  # the same codes under the other caption surprise it
     assert dropped > loss
 
 
-def test_delay_loss_has_t_minus_k_targets_a_codebook(monkeypatch):
+def test_the_delayed_loss_has_t_minus_k_targets_a_codebook(monkeypatch):
     seen = {}
 
     def spy(logits, codes, valid):
@@ -176,7 +176,7 @@ def test_delay_loss_has_t_minus_k_targets_a_codebook(monkeypatch):
         return torch.zeros(()), torch.zeros(4)
 
     monkeypatch.setattr("musicgen_edu.training.lm.codebook_loss", spy)
-    delay_loss(text_to_codes(), torch.randint(0, 8, (1, 4, 9)), ["low"], torch.zeros(1, dtype=torch.bool))
+    pattern_loss(text_to_codes(), torch.randint(0, 8, (1, 4, 9)), ["low"], torch.zeros(1, dtype=torch.bool))
     assert seen == {"counts": [9, 8, 7, 6], "columns": 9}
 
 

@@ -103,13 +103,6 @@ def pattern_loss(
     return codebook_loss(logits, sequence[:, :, 1:], cells[..., 1:])
 
 
-def delay_loss(
-    model: TextToCodes, codes: Tensor, captions: list[str], dropped: Tensor, noise: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """`pattern_loss` under the delay pattern."""
-    return pattern_loss(model, codes, captions, dropped, "delay", noise)
-
-
 def quick_attention(device: torch.device, frames: int):
     """A context in which many short clips train faster: there the CPU's fused kernel is slow backwards."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" and frames < 64 else nullcontext()

@@ -13,7 +13,16 @@ RUN_ALL = """async () => {
     await panel.sessionContext.session.kernel.info;
     return await app.commands.execute('notebook:run-all-cells');
 }"""
-
+# Milliseconds from a key press to the new picture on the page: through the browser, the kernel and back.
+TIMED_MOVE = """([panel, handle]) => new Promise(done => {
+    const svg = panel.querySelector('svg'), before = svg.getAttribute('aria-label'), start = performance.now();
+    const watch = new MutationObserver(() => {
+        const now = panel.querySelector('svg');
+        if (now && now.getAttribute('aria-label') !== before) { watch.disconnect(); done(performance.now() - start); }
+    });
+    watch.observe(panel, {subtree: true, childList: true, attributes: true, characterData: true});
+    handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true, cancelable: true}));
+})"""
 
 SHOW_CELL = """async (id) => {
     const cells = window.jupyterapp.shell.currentWidget.content;

@@ -8,20 +8,9 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from lesson_page import move, open_lesson, wait_for_text
+from lesson_page import TIMED_MOVE, move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
-
-# Milliseconds from a key press to the new picture on the page: through the browser, the kernel and back.
-TIMED_MOVE = """([panel, handle]) => new Promise(done => {
-    const svg = panel.querySelector('svg'), before = svg.getAttribute('aria-label'), start = performance.now();
-    const watch = new MutationObserver(() => {
-        const now = panel.querySelector('svg');
-        if (now && now.getAttribute('aria-label') !== before) { watch.disconnect(); done(performance.now() - start); }
-    });
-    watch.observe(panel, {subtree: true, childList: true, attributes: true, characterData: true});
-    handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true, cancelable: true}));
-})"""
 
 
 @pytest.fixture(scope="module")
