@@ -61,8 +61,9 @@ class MusicGen(nn.Module):
             name: "tiny" (comes with the package), a folder, or a hub name such as "facebook/musicgen-small".
                 The published weights are under CC-BY-NC 4.0.
             device: None takes a GPU if there is one.
-            dtype: number format of text encoder and language model, float32, float16 or bfloat16; the codec stays in
-                float32. int8 is for the CPU: it packs the language model's matrices and leaves the rest in float32.
+            dtype: number format of text encoder and language model, float64, float32, float16 or bfloat16; the codec
+                stays in float32. int8 is for the CPU: it packs the language model's matrices and leaves the rest in
+                float32.
             revision: of a hub name: a branch, tag or commit; None is the newest.
             progress: show a bar while something is fetched.
             text: folder or hub name of the T5 for audiocraft's files, which have none.
@@ -72,8 +73,8 @@ class MusicGen(nn.Module):
                 shape.
             ValueError: another dtype.
         """
-        if dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.int8):
-            raise ValueError(f"dtype must be torch.float32, torch.float16, torch.bfloat16 or torch.int8, not {dtype}")
+        if dtype not in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int8):
+            raise ValueError(f"dtype must be torch.float64, float32, float16, bfloat16 or int8, not {dtype}")
         if packed := dtype == torch.int8:
             device, dtype = check_int8_device("cpu" if device is None else device), torch.float32
         device = best_device() if device is None else torch.device(device)
