@@ -268,5 +268,5 @@ def test_every_number_format_that_a_lesson_uses_loads(folder, ours):
     exact = MusicGen.from_pretrained(folder, device="cpu", dtype=torch.float64)
     assert exact.lm.heads.weight.dtype == torch.float64
     assert torch.equal(exact.lm.heads.weight.float(), ours.lm.heads.weight)
-    with pytest.raises(ValueError, match=r"or int8, not torch\\.int16"):
+    with pytest.raises(ValueError, match=r"or int8, not torch\.int16"):
         MusicGen.from_pretrained(folder, dtype=torch.int16)
