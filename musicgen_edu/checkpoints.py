@@ -86,14 +86,11 @@ def load_lm(
     for name, parameter in model.state_dict().items():
         sources, expected = published_names(name, config.num_codebooks), list(parameter.shape)
         one = expected[1:] if name == "embedding.tables" else [expected[0] // len(sources), *expected[1:]]
-        parts = []
-        for source in sources:
+        weights[name] = torch.empty(expected, dtype=dtype, device=device)
+        for place, source in zip(weights[name].view(len(sources), *one), sources, strict=True):
             part = state.read(source)
             _check_size(state, source, part, one)
-            parts.append(part.to(dtype))
-        if len(parts) > 1:
-            parts = [torch.stack(parts) if name == "embedding.tables" else torch.cat(parts)]
-        weights[name] = parts[0].to(device).view(expected)
+            place.copy_(part)
     model.load_state_dict(weights, assign=True)
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,13 @@ class SafetensorsFile(Mapping):
         if entry["dtype"] not in TYPES:
             raise CheckpointError(f"{self.path}: {name} is of the type {entry['dtype']}, which is not supported")
         dtype, shape, (begin, end) = TYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        tensor = torch.empty(shape, dtype=dtype)
-        if math.prod(shape):
-            self.bytes.seek(self.start + begin)
-            self._fill(memoryview(tensor.flatten().view(torch.uint8).numpy())[: end - begin])
-        return tensor
+        if not math.prod(shape):
+            return torch.empty(shape, dtype=dtype)
+        # A mapping of its own goes back to the system when it is dropped; the allocator keeps some of what it gave.
+        memory = mmap.mmap(-1, end - begin)
+        self.bytes.seek(self.start + begin)
+        self._fill(memoryview(memory))
+        return torch.frombuffer(memory, dtype=dtype).view(shape)
 
     def _fill(self, memory: memoryview) -> None:
         while memory:
