@@ -566,8 +566,8 @@ def test_half_precision_on_the_cpu(folders, dtype):
 
 
 def test_other_number_formats_are_refused(folders):
-    with pytest.raises(ValueError, match=r"dtype must be torch.float32, .* not torch.float64"):
-        MusicGen.from_pretrained(folders[NAME], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"dtype must be torch.float64, .* or int8, not torch.int16"):
+        MusicGen.from_pretrained(folders[NAME], dtype=torch.int16)
 
 
 def test_a_stereo_model_is_named_as_such(tmp_path):
