@@ -44,7 +44,9 @@ def zero_is_greedy(answer):
     """At temperature 0 all is on the largest logit, and on the first of equal ones."""
     logits = torch.tensor([[0.5, 2.0, 1.0], [3.0, -1.0, 3.0]])
     wanted = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    expect_close(answer(logits, 0.0), wanted, "logits 0.5, 2, 1 and 3, -1, 3 at temperature 0")
+    found = answer(logits, 0.0)
+    expect_distributions(found, (2, 3), "logits 0.5, 2, 1 and 3, -1, 3 at temperature 0")
+    expect_close(found, wanted, "logits 0.5, 2, 1 and 3, -1, 3 at temperature 0")
 
 
 def large_logits_do_no_harm(answer):
@@ -54,7 +56,8 @@ def large_logits_do_no_harm(answer):
     found = answer(logits, 1.0)
     expect(found.isfinite().all(), f"logits {logits[0].tolist()} and {logits[1].tolist()} give {found.tolist()}")
     expect_close(found, (odds / 8).expand(2, 3), "odds 1 : 2 : 5 in large logits", 1e-4)
-    expect_close(answer(odds, 1e-3), torch.tensor([0.0, 0.0, 1.0]), "logits 1, 2, 5 at temperature 0.001")
+    for one in (odds, odds / 50):
+        expect_close(answer(one, 1e-3), torch.tensor([0.0, 0.0, 1.0]), f"logits {one.tolist()} at temperature 0.001")
 
 
 def half_precision_is_left_behind(answer):
@@ -125,6 +128,23 @@ def _greedy_shared(logits, temperature):
     return largest / largest.sum(-1, keepdim=True) if temperature == 0 else _probabilities(logits, temperature)
 
 
+def _greedy_integers(logits, temperature):
+    return F.one_hot(logits.argmax(-1), logits.shape[-1]) if temperature == 0 else _probabilities(logits, temperature)
+
+
+def _powers(logits, temperature):
+    bent = logits.float().softmax(-1) ** (1 / (temperature or 1))
+    return _greedy_or(logits, temperature, bent / bent.sum(-1, keepdim=True))
+
+
+def _float_after_softmax(logits, temperature):
+    return _greedy_or(logits, temperature, (logits / (temperature or 1)).softmax(-1).float())
+
+
+def _float_after_division(logits, temperature):
+    return _greedy_or(logits, temperature, (logits / (temperature or 1)).float().softmax(-1))
+
+
 def _half(logits, temperature):
     return _probabilities(logits, 0) if temperature == 0 else (logits / temperature).softmax(-1)
 
@@ -150,7 +170,7 @@ def _examples(generator):
     logits = 2 * torch.randn(2, 3, 6, generator=generator)
     apart = torch.tensor([[900.0, 901.0], [-900.0, -902.0]])
     ties = torch.tensor([[1.0, 4.0, 4.0], [0.0, 0.0, -1.0]])
-    return [(logits, 0.6), (apart, 1.0), (ties, 0.0), (logits.bfloat16(), 1.7)]
+    return [(logits, 0.6), (apart, 1.0), (ties, 0.0), (logits.bfloat16(), 1.7), (logits / 20, 1e-3)]
 
 
 to_probabilities = Exercise(
@@ -208,6 +228,11 @@ to_probabilities = Exercise(
             "At temperature 0 you return the token. The result is always a distribution, here with a single 1.",
         ),
         Wrong(
+            _greedy_integers,
+            "zero_is_greedy",
+            "F.one_hot gives integers. Probabilities are float32 at every temperature: .float().",
+        ),
+        Wrong(
             _greedy_shared,
             "zero_is_greedy",
             "You share the 1 among equal logits. Greedy takes one token, the first of them, or it would be a draw.",
@@ -223,6 +248,22 @@ to_probabilities = Exercise(
             "large_logits_do_no_harm",
             "You subtract the largest logit of the whole batch. In a row far below it every exp is 0, and 0 / 0 is "
             "NaN. Take each row's own: logits.amax(-1, keepdim=True).",
+        ),
+        Wrong(
+            _powers,
+            "large_logits_do_no_harm",
+            "A power of a probability is the same in theory, but 0.4 ** 1000 is 0 in float32: the whole row is 0, and "
+            "0 / 0 is NaN. Divide the logits, before softmax.",
+        ),
+        Wrong(
+            _float_after_softmax,
+            "half_precision_is_left_behind",
+            "Your .float() comes after the softmax, when the digits are lost. Take the logits to float32 first.",
+        ),
+        Wrong(
+            _float_after_division,
+            "half_precision_is_left_behind",
+            "You divide in half precision: what comes out is rounded before float32 begins. First .float(), then /.",
         ),
         Wrong(
             _half,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...sampling import distribution
-from .. import Exercise, Wrong, expect_close, seal
+from .. import Exercise, Wrong, expect, expect_close, seal
 from ._shared import expect_distributions, random_rows, two_distributions
 
 
@@ -47,9 +47,11 @@ def each_row_keeps_its_own(answer):
 
 
 def ties_stay(answer):
-    """Tokens as likely as the k-th stay too: nothing tells them apart."""
+    """Tokens as likely as the k-th stay too, nothing tells them apart; the next one goes, however small all are."""
     found = answer(torch.tensor([0.1, 0.2, 0.3, 0.2, 0.2]), 2)
     expect_close(found, torch.tensor([0.0, 0.2, 0.3, 0.2, 0.2]) / 0.9, "0.1, 0.2, 0.3, 0.2, 0.2, k = 2")
+    found = answer(torch.tensor([3e-7, 1 - 1e-6, 2e-7, 5e-7]), 2)
+    expect((found[[0, 2]] == 0).all(), f"0.0000003, 0.999999, 0.0000002, 0.0000005, k = 2: {found.tolist()}")
 
 
 def top_k_as_the_library_has_it(answer):
@@ -131,6 +133,22 @@ def _zero_keeps_nothing(probabilities, k):
     return _top_k(probabilities, k) if k else torch.zeros_like(probabilities)
 
 
+def _zero_forgotten(probabilities, k):
+    smallest = probabilities.topk(k, -1).values[..., -1:]
+    return _normalised(probabilities * (probabilities >= smallest))
+
+
+def _equal_shares(probabilities, k):
+    return _normalised((_top_k(probabilities, k) > 0).float()) if k else probabilities
+
+
+def _nearly_ties(probabilities, k):
+    if k == 0:
+        return probabilities
+    smallest = probabilities.topk(k, -1).values[..., -1:]
+    return _normalised(probabilities * (probabilities >= smallest - 1e-6))
+
+
 def _exactly_k(probabilities, k):
     if k == 0:
         return probabilities
@@ -152,7 +170,8 @@ def _by_counting(probabilities, k):
 def _examples(generator):
     rows = random_rows(2, 3, 6, generator=generator)
     ties = torch.tensor([[0.3, 0.3, 0.3, 0.1], [0.1, 0.2, 0.35, 0.35]])
-    return [(rows, 3), (ties, 2), (random_rows(2, 4, generator=generator), 0)]
+    tiny = torch.tensor([[1 - 1e-6, 5e-7, 3e-7, 2e-7]])
+    return [(rows, 3), (ties, 2), (random_rows(2, 4, generator=generator), 0), (tiny, 2)]
 
 
 keep_top_k = Exercise(
@@ -216,9 +235,19 @@ keep_top_k = Exercise(
             "You take the softmax of probabilities: that flattens them. To normalise, divide by the sum.",
         ),
         Wrong(
+            _equal_shares,
+            "two_of_four_by_hand",
+            "All that are kept get the same share. Their odds stay as they were: keep the probabilities, and divide.",
+        ),
+        Wrong(
             _smallest,
             "two_of_four_by_hand",
             "You keep the least likely tokens. Sort in descending order, or leave largest=True.",
+        ),
+        Wrong(
+            _zero_forgotten,
+            "one_is_greedy_and_all_is_off",
+            "k = 0 is a case of its own: it switches the filter off. topk(0) has no k-th value to compare with.",
         ),
         Wrong(
             _zero_keeps_nothing,
@@ -229,6 +258,12 @@ keep_top_k = Exercise(
             _over_the_batch,
             "each_row_keeps_its_own",
             "You look for the likeliest along the first axis: rows of the batch compete for a token. topk(k, -1).",
+        ),
+        Wrong(
+            _nearly_ties,
+            "ties_stay",
+            "You keep what comes within a millionth of the k-th. Where tokens have millionths that is the whole tail. "
+            "Compare exactly.",
         ),
         Wrong(
             _exactly_k,

@@ -121,6 +121,10 @@ def _clamped(probabilities, uniform):
     return _not_scaled(probabilities, uniform).clamp(max=probabilities.shape[-1] - 1)
 
 
+def _nothing_exceeds(probabilities, uniform):
+    return (probabilities.double().cumsum(-1) > uniform.double()[..., None]).int().argmax(-1)
+
+
 def _one_number(probabilities, uniform):
     return _draw(probabilities, uniform.flatten()[0].expand(uniform.shape))
 
@@ -244,6 +248,12 @@ draw_tokens = Exercise(
             "rounding_does_no_harm",
             "You pull a number that falls off the end back to the last token, and that may have probability 0. "
             "Multiply the number by the last running sum: then nothing falls off.",
+        ),
+        Wrong(
+            _nothing_exceeds,
+            "rounding_does_no_harm",
+            "Where no running sum exceeds the number, argmax finds nothing and answers 0. Multiply the number by the "
+            "last running sum: then one always does.",
         ),
         Wrong(
             _one_number,

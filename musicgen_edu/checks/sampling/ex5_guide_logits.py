@@ -57,6 +57,12 @@ def guidance_raises_a_ratio_to_a_power(answer):
         expect_close(found, wanted / wanted.sum(-1, keepdim=True), f"scale {scale}", 1e-4)
 
 
+def nothing_is_rounded_on_the_way(answer):
+    """Logits in bfloat16 are taken to float32 before the difference: nothing is rounded on the way."""
+    logits = 4 * torch.randn(4, 2, 30).bfloat16()
+    expect_close(answer(logits, 3.0), _guide(logits, 3.0), "bfloat16 logits, computed in float32")
+
+
 def guided_as_in_the_library(answer):
     """On random sizes the result is that of the library."""
     for B, K, V, scale in ((2, 4, 60, 3.0), (5, 1, 7, 0.4)):
@@ -121,6 +127,19 @@ def _half_precision(logits, scale):
     return unconditional + scale * (conditional - unconditional)
 
 
+def _float_at_the_end(logits, scale):
+    return _half_precision(logits, scale).float()
+
+
+def _float_after_the_difference(logits, scale):
+    conditional, unconditional = logits.chunk(2)
+    return unconditional.float() + scale * (conditional - unconditional).float()
+
+
+def _normalised_first(logits, scale):
+    return _guide(logits.float().log_softmax(-1), scale)
+
+
 def _by_weights(logits, scale):
     B = len(logits) // 2
     return scale * logits[:B].float() + (1 - scale) * logits[B:].float()
@@ -141,6 +160,7 @@ guide_logits = Exercise(
         scale_one_is_the_model_as_trained,
         scale_three_goes_beyond,
         guidance_raises_a_ratio_to_a_power,
+        nothing_is_rounded_on_the_way,
         guided_as_in_the_library,
     ),
     wrong=(
@@ -155,6 +175,12 @@ guide_logits = Exercise(
             "half_of_the_rows_come_back",
             "You compute in the number format of the logits. Guidance multiplies a small difference of large numbers, "
             "and half precision has lost its digits: begin with .float().",
+        ),
+        Wrong(
+            _normalised_first,
+            "nothing_to_exaggerate_changes_nothing",
+            "You normalise each half first. A row is moved by a constant, which the next softmax would not notice; but "
+            "the formula is of logits, as they come. Leave log_softmax out.",
         ),
         Wrong(
             _only_added,
@@ -210,6 +236,17 @@ guide_logits = Exercise(
             _no_further_than_one,
             "scale_three_goes_beyond",
             "You keep the scale between 0 and 1. To go beyond 1 is the point: it exaggerates what the text changes.",
+        ),
+        Wrong(
+            _float_at_the_end,
+            "nothing_is_rounded_on_the_way",
+            "Your .float() comes at the end, when the digits are lost. Guidance multiplies a small difference of "
+            "large numbers: begin with it.",
+        ),
+        Wrong(
+            _float_after_the_difference,
+            "nothing_is_rounded_on_the_way",
+            "You subtract in half precision: the small difference is what gets rounded. Take both to float32 first.",
         ),
     ),
     right=(_by_weights, _by_lerp),

@@ -115,6 +115,17 @@ _rates_unfinished = _named(
 _rates_line = _named("_rates_line", _with(_up, lambda step, steps, n: 1 - (step - n) / (steps - n)))
 
 
+_rates_to_zero = _named(
+    "_rates_to_zero", _with(_up, lambda step, steps, n: (1 + torch.cos(math.pi * (step - n) / (steps - n - 1))) / 2)
+)
+_rates_no_half = _named(
+    "_rates_no_half", _with(_up, lambda step, steps, n: 1 + torch.cos(math.pi * (step - n) / (steps - n)))
+)
+_rates_quarter = _named(
+    "_rates_quarter", _with(_up, lambda step, steps, n: torch.cos(math.pi / 2 * (step - n) / (steps - n)))
+)
+
+
 def _rates_last_is_zero(steps, peak, warmup):
     step = torch.arange(steps)
     progress = (step - warmup + 1) / (steps - warmup) * (step > warmup)
@@ -194,6 +205,22 @@ learning_rates = Exercise(
             _rates_negative,
             "half_of_the_way_down_is_half_the_peak",
             "Your rate falls to minus the peak: the second half would train backwards. (1 + cos) / 2 lies in 0 to 1.",
+        ),
+        Wrong(
+            _rates_no_half,
+            "half_of_the_way_down_is_half_the_peak",
+            "1 + cos goes from 2 to 0: the rate jumps to twice the peak when the warm-up ends. Take half of it.",
+        ),
+        Wrong(
+            _rates_quarter,
+            "half_of_the_way_down_is_half_the_peak",
+            "You take a quarter of a turn: it is steepest where it ends. Half a turn, (1 + cos) / 2, lands softly.",
+        ),
+        Wrong(
+            _rates_to_zero,
+            "half_of_the_way_down_is_half_the_peak",
+            "You divide by n - w - 1, so the last update has the rate 0 and its batch is wasted. 0 would be reached "
+            "by update n, which is no longer done: divide by n - w.",
         ),
         Wrong(
             _rates_unfinished,

@@ -64,9 +64,10 @@ def no_step_is_idle(answer):
 
 def is_no_pattern_of_the_library(answer):
     """It is none of the library's: not the four of the paper, and not the two partial ones."""
-    for T in LENGTHS:
-        known = [name for name in KNOWN if torch.equal(answer(T), pattern_table(name, K, T))]
-        expect(not known, f"T = {T}: this is the pattern {', '.join(known)}")
+    lengths = LENGTHS[2:]  # in a clip of three frames different patterns have the same table
+    for name in KNOWN:
+        known = all(torch.equal(answer(T), pattern_table(name, K, T)) for T in lengths)
+        expect(not known, f"for {' and '.join(map(str, lengths))} frames this is the pattern {name}")
 
 
 def _own_transposed(T):
@@ -111,6 +112,18 @@ def _own_delay(T):
 
 def _own_partial(T):
     return 2 * torch.arange(T) + (torch.arange(K)[:, None] > 0)
+
+
+def _own_partial_delay(T):
+    return torch.arange(T) + torch.tensor([0, 1, 1, 1])[:, None]
+
+
+def _own_coarse_first(T):
+    return torch.arange(T) + T * torch.tensor([0, 1, 1, 1])[:, None]
+
+
+def _own_head_start(T):
+    return torch.arange(T) + torch.tensor([0, 3, 3, 3])[:, None]  # for T = 3 this is coarse-first
 
 
 def _own_fine_first(T):
@@ -189,8 +202,19 @@ own_table = Exercise(
             "is_no_pattern_of_the_library",
             "This is partial flattening: codebook 0 first, then the frame's others together. Group them otherwise.",
         ),
+        Wrong(
+            _own_partial_delay,
+            "is_no_pattern_of_the_library",
+            "This is partial delay: codebooks 1 to 3 together, one step after codebook 0. Let others wait, or longer.",
+        ),
+        Wrong(
+            _own_coarse_first,
+            "is_no_pattern_of_the_library",
+            "This is coarse-first: all frames of codebook 0, then the others together. Think of what lies between it "
+            "and delay.",
+        ),
     ),
-    right=(_own_fine_first, _own_pairs_flat),
+    right=(_own_fine_first, _own_pairs_flat, _own_head_start),
     examples=lambda generator: [(5,), (8,), (12,)],
     picture=lambda target, yours, arguments: two_images(target, yours, "frame", "codebook"),
 )

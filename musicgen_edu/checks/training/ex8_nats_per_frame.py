@@ -72,9 +72,11 @@ def the_order_of_steps_alone_changes_nothing(answer):
 
 
 def measures_as_the_library_does(answer):
-    """On random logits it is the sum of the nats of all codes, over B * T frames."""
+    """On random logits, small and large, it is the sum of the nats of all codes, over B * T frames."""
     for what, logits, codes, step in _cases():
-        expect_close(answer(logits, codes, step), _nats(logits, codes, step), f"{what}: nats per frame")
+        for size in (1, 200):
+            wanted = _nats(size * logits, codes, step)
+            expect_close(answer(size * logits, codes, step), wanted, f"{what}, logits times {size}: nats per frame")
 
 
 def _nats_of_code(logits, codes, step):
@@ -125,6 +127,29 @@ def _nats_log_outside(logits, codes, step):
     return -codes.shape[1] * p.mean().log()
 
 
+def _nats_one_early(logits, codes, step):
+    before = logits[:, torch.arange(len(step))[:, None], step - 1]  # [B, K, T, V]
+    return F.cross_entropy(before.flatten(0, 2), codes.flatten()) * len(step)
+
+
+def _nats_past_the_end(logits, codes, step):
+    after = logits[:, torch.arange(len(step))[:, None], step + 1]  # raises: the last position is S - 1
+    return F.cross_entropy(after.flatten(0, 2), codes.flatten()) * len(step)
+
+
+def _nats_times_four(logits, codes, step):
+    return 4 * _nats_of_code(logits, codes, step)
+
+
+def _nats_of_everything(logits, codes, step):
+    return _nats(logits, codes, step) * codes.shape[0] * codes.shape[2]
+
+
+def _nats_softmax_then_log(logits, codes, step):
+    p = undo_logits(logits, step).softmax(-1).gather(-1, codes[..., None])[..., 0]
+    return -p.log().sum(1).mean()
+
+
 def _nats_loops(logits, codes, step):
     B, K, T = codes.shape
     log_p, total = logits.log_softmax(-1), torch.zeros(())
@@ -145,7 +170,9 @@ def _nats_examples(generator):
     for name, B, K, T in (("delay", 3, 4, 5), ("coarse-first", 2, 3, 4), ("flattening", 2, 2, 3)):
         logits, codes, _, step = random_case(name, K, T, V=6, B=B, generator=generator)
         found.append((logits, codes, step))
-    return found
+    logits = logits.clone()
+    logits[0, 0, 0, (codes[0, 0, 0] + 1) % 6] += 300  # sure of another code
+    return [*found, (logits, codes, step)]
 
 
 nats_per_frame = Exercise(
@@ -160,6 +187,12 @@ nats_per_frame = Exercise(
         measures_as_the_library_does,
     ),
     wrong=(
+        Wrong(
+            _nats_past_the_end,
+            "gives_one_number",
+            "If an index is out of bounds: the logits have no start column, so there is no position step + 1 for the "
+            "last step. Position step[k, t] predicts code (k, t).",
+        ),
         Wrong(
             _nats_of_code,
             "knowing_nothing_costs_k_log_v",
@@ -179,6 +212,16 @@ nats_per_frame = Exercise(
             _nats_of_batch,
             "knowing_nothing_costs_k_log_v",
             "You add up the rows of the batch. Divide by B.",
+        ),
+        Wrong(
+            _nats_of_everything,
+            "knowing_nothing_costs_k_log_v",
+            "You add up all codes of all clips. Divide by the B * T frames.",
+        ),
+        Wrong(
+            _nats_times_four,
+            "knowing_nothing_costs_k_log_v",
+            "You multiply by 4, and here K is 3. Ask the shape.",
         ),
         Wrong(
             _nats_bits,
@@ -203,6 +246,12 @@ nats_per_frame = Exercise(
             "have no start column.",
         ),
         Wrong(
+            _nats_one_early,
+            "reads_a_code_where_it_is_predicted",
+            "You read one position too early. The code of step s stands in column s + 1 of the sequence, and position "
+            "s predicts that column.",
+        ),
+        Wrong(
             _nats_cut_and_mean,
             "the_order_of_steps_alone_changes_nothing",
             "You take the mean over the codes of the first T steps. They are other codes under each pattern, the "
@@ -213,6 +262,12 @@ nats_per_frame = Exercise(
             "measures_as_the_library_does",
             "You take the logarithm of the mean probability. A model that is sure and wrong would hardly pay; the "
             "mean is of logarithms.",
+        ),
+        Wrong(
+            _nats_softmax_then_log,
+            "measures_as_the_library_does",
+            "softmax rounds an unlikely code to probability 0, and log makes infinity of it. log_softmax and "
+            "cross_entropy never leave the logarithms.",
         ),
     ),
     right=(_nats_loops, _nats_per_codebook),
