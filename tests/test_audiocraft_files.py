@@ -13,6 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from judges import SMALL_CODEC, SMALL_TEXT, save_musicgen, their_codec, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen, checkpoints
+from musicgen_edu.checks.published.audiocraft_form import audiocraft_weights
 
 LM_SETTINGS = "transformer_lm:\n  num_heads: 4\n  dim: 32\nsample_rate: 800\n"
 CODEC_SETTINGS = """
@@ -111,6 +112,13 @@ def test_audiocrafts_files_are_the_published_model(audiocraft, published, expect
         assert torch.equal(model.generate(["a calm bell"], **options), expected.generate(["a calm bell"], **options))
     audio = torch.randn(1, 1, 160)
     assert torch.equal(model.codec.encode(audio), expected.codec.encode(audio))
+
+
+def test_the_form_that_assignment_09_hands_out_is_audiocrafts(published):
+    tensors = load_file(published / "model.safetensors")
+    handed_out, expected = audiocraft_weights(tensors), audiocraft_lm(tensors)
+    assert handed_out.keys() == expected.keys()
+    assert all(torch.equal(handed_out[key], expected[key]) for key in expected)
 
 
 def test_half_precision_files_load(audiocraft, published, packages, tmp_path):
