@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .model_options import add_model_options, model_loader
+
 DESCRIPTION = """Serve a page that turns prompts into music and plays it while it is being made.
 
 It is served to this computer only, unless --host says otherwise, and sends nothing to anybody. It offers the
@@ -25,6 +27,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="tiny, folders or hub names that the page offers; the first one is loaded at once (default: tiny)",
     )
+    add_model_options(app)
     app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this computer)")
     app.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860 on)")
     app.add_argument(
@@ -42,7 +45,6 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def run_app(arguments: argparse.Namespace) -> None:
     """Load what was named, and serve until interrupted."""
     from .app_service import Limits, Models, Service
-    from .musicgen import MusicGen
 
     limits = Limits(arguments.max_seconds, arguments.queue, arguments.concurrent)
     if arguments.port is not None and not 1 <= arguments.port <= 65535:
@@ -53,7 +55,7 @@ def run_app(arguments: argparse.Namespace) -> None:
         raise ValueError(f"the app needs a package that is missing ({error.name}): pip install gradio") from error
     from .translation import Translator
 
-    models = Models(arguments.model, MusicGen.from_pretrained)
+    models = Models(arguments.model, model_loader(arguments))
     models.get(models.names[0])
     translator = Translator.from_pretrained(arguments.translator) if arguments.translator else None
     launch(Service(models, limits, translator), arguments.host, arguments.port)

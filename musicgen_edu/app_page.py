@@ -1,4 +1,4 @@
-"""The page of the app: its components, what happens when one is used, and how news are shown."""
+"""The page of the app: what happens when one of its components is used, and how news are shown."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from .app_request import WHOLE, Refused, Request, recording_seconds
+from .app_layout import NUMBERS, Layout
+from .app_request import Refused, Request, recording_seconds
 from .app_service import News, Service
-from .app_text import EXAMPLES, LANGUAGES, TEXTS, TINY_EXAMPLES, say
+from .app_text import EXAMPLES, TINY_EXAMPLES, say
 from .audio import wav_bytes, write_audio
 
 LAST_PIECE = 2048  # samples, two frames of AAC
 ENCODER_SECONDS = 0.03  # what it takes over a chunk
-FIRST_SEED = 5
-NUMBERS = ("seconds", "chunk_seconds", "seed", "guidance_scale", "top_k", "temperature")
+PAUSE = "() => document.querySelectorAll('#player audio').forEach(sound => sound.pause())"
+SPEAK = "language => { document.documentElement.lang = language }"  # for screen readers, and the forms of characters
 
 
 def news_html(news: News, language: str) -> str:
@@ -44,101 +45,63 @@ def stream_pieces(sound: Tensor, sample_rate: int) -> list[bytes]:
     return [wav_bytes(part, sample_rate) for part in (sound[..., :cut], sound[..., cut:]) if part.shape[-1]]
 
 
-class Page:
-    """The page's components, and what happens when one is used.
+class Page(Layout):
+    """The components, and what happens when one is used.
 
     Args:
         service: what meets the requests.
     """
 
     def __init__(self, service: Service):
-        self.service = service
+        super().__init__(service)
         self.folder = tempfile.TemporaryDirectory(prefix="musicgen-edu-app-")  # of the WAV files being handed out
         self.stops: dict[str, threading.Event] = {}  # of the visitors whose request is being met
         self.languages: dict[str, str] = {}  # of all visitors: one may switch while a request is being met
-        with gr.Blocks(title=TEXTS["en"]["title"], analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
-            self._place()
+        with self.blocks:
             self._connect()
-
-    def _place(self) -> None:
-        self.language = gr.Radio([(name, code) for code, name in LANGUAGES.items()], value="en", elem_id="language")
-        self.title, self.intro, self.about = gr.Markdown(), gr.Markdown(), gr.Markdown()
-        self.prompt = gr.Textbox(lines=2, elem_id="prompt")
-        self.hint = gr.HTML(visible=False)
-        self.tiny_examples = gr.Dataset(components=["textbox"], samples=[[""]], type="index")
-        self.examples = gr.Dataset(components=["textbox"], samples=[[""]], type="index")
-        with gr.Row():
-            names = self.service.models.names
-            self.model = gr.Dropdown(names, value=names[0], elem_id="model")
-            self.seconds, self.chunk_seconds = self._number("seconds"), self._number("chunk_seconds")
-            self.seed = self._number("seed")
-        with gr.Accordion(open=False) as self.settings, gr.Row():
-            self.guidance_scale, self.top_k = self._number("guidance_scale"), self._number("top_k")
-            self.temperature = self._number("temperature")
-        self.upload = gr.UploadButton(size="sm", elem_id="upload", file_types=["audio"])
-        self.recording, self.recording_note = gr.State(None), gr.HTML(visible=False)
-        with gr.Row():
-            self.generate = gr.Button(variant="primary", elem_id="generate")
-            self.stop = gr.Button(interactive=False, elem_id="stop")
-            self.clear = gr.Button(elem_id="clear")
-        self.news, self.told = gr.HTML(elem_id="news"), gr.State(News("ready", (("ready", {}),)))
-        self.player = gr.Audio(streaming=True, autoplay=True, interactive=False, buttons=[], elem_id="player")
-        self.download = gr.DownloadButton(interactive=False, elem_id="download")
-
-    def _number(self, name: str) -> gr.Number:
-        # No bounds here: Gradio would refuse in English, and the service refuses in the visitor's language.
-        defaults = {"seconds": min(Request.seconds, self.service.limits.seconds), "seed": FIRST_SEED}
-        default = defaults.get(name, getattr(Request, name))
-        return gr.Number(default, precision=0 if name in WHOLE else None, elem_id=name, min_width=120)
 
     def _connect(self) -> None:
         quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         fields = [self.prompt, *(getattr(self, name) for name in NUMBERS), self.model, self.recording, self.language]
         outcome = [self.player, self.download, self.news, self.told, self.generate, self.stop]
+        self.generate.click(None, js=PAUSE)  # the last clip; before `work`, for a page does one thing after the other
         self.generate.click(
             self.work, fields, outcome, concurrency_limit=None, show_progress="hidden", api_name="generate"
         )
-        self.stop.click(self.end, None, None, **quick)
+        self.stop.click(self.end, None, None, js=PAUSE, **quick)
         worded = [getattr(self, name) for name in self.words("en")]
         gr.on(
             [self.language.change, self.model.change, self.blocks.load],
             self.reword,
-            [self.language, self.model, self.prompt, self.told],
-            [*worded, self.hint, self.news],
+            [self.language, self.model, self.prompt, self.told, self.recording_told],
+            [*worded, self.hint, self.news, self.recording_note],
             **quick,
         )
+        self.language.change(None, self.language, js=SPEAK)
         self.prompt.change(self.tell_hint, [self.prompt, self.language], self.hint, **quick)
         for place, rows in ((self.tiny_examples, TINY_EXAMPLES), (self.examples, EXAMPLES)):
             place.click(self._example(rows), [place, self.language], self.prompt, **quick)
-        given = [self.recording, self.recording_note]
+        given = [self.recording, self.recording_told, self.recording_note, self.forget]
         self.upload.upload(self.take, [self.upload, self.language], given, **quick)
+        self.forget.click(self.drop, None, given, **quick)
         cleared = [self.prompt, self.hint, *given, self.player, self.download, self.news, self.told]
         self.clear.click(self.wipe, self.language, cleared, **quick)
         self.blocks.unload(self.leave)
 
-    def words(self, language: str, model: str = "tiny") -> dict[str, Any]:
-        """Every label and text of the page in a language: name of the component to its update."""
-        ranges = self.service.limits.ranges()
-        infos = {name: say(language, "range", low=low, high=high) for name, (low, high) in ranges.items()}
-        infos |= {name: say(language, f"{name}_info") for name in ("seed", "guidance_scale", "top_k", "temperature")}
-        labels = ("language", "model", "settings", "player", "upload", "download")
-        values = ("intro", "generate", "stop", "clear")
-        shown = {name: gr.update(label=say(language, name), info=infos[name]) for name in NUMBERS}
-        shown |= {name: gr.update(label=say(language, name)) for name in labels}
-        shown |= {name: gr.update(value=say(language, name)) for name in values}
-        shown["title"] = gr.update(value="# " + say(language, "title"))
-        shown["about"] = gr.update(value=say(language, "tiny" if model == "tiny" else "published"))
-        shown["prompt"] = gr.update(label=say(language, "prompt"), placeholder=say(language, "placeholder"))
-        for name, rows in (("tiny_examples", TINY_EXAMPLES), ("examples", EXAMPLES)):
-            samples = [[chinese if language == "zh" else english] for english, chinese in rows]
-            visible = name == "examples" or model == "tiny"
-            shown[name] = gr.Dataset(label=say(language, name), samples=samples, visible=visible, render=False)
-        return shown
-
-    def reword(self, language: str, model: str, prompt: str, told: News, visitor: gr.Request = None) -> list[Any]:
+    def reword(
+        self,
+        language: str,
+        model: str,
+        prompt: str,
+        told: News,
+        recording_told: News | None,
+        visitor: gr.Request = None,
+    ) -> list[Any]:
         """The whole page in another language, or about another model."""
         self.languages[visitor.session_hash if visitor else ""] = language
-        return [*self.words(language, model).values(), self.tell_hint(prompt, language), news_html(told, language)]
+        note = gr.skip() if recording_told is None else news_html(recording_told, language)
+        worded = self.words(language, model).values()
+        return [*worded, self.tell_hint(prompt, language), news_html(told, language), note]
 
     def tell_hint(self, prompt: str, language: str) -> dict:
         """The hint below a prompt that nobody can read."""
@@ -152,14 +115,19 @@ class Page:
 
         return use
 
-    def take(self, file: str, language: str) -> tuple[str | None, dict]:
-        """A recording that was uploaded, and what to say of it."""
+    def take(self, file: str, language: str) -> tuple[str | None, News, dict, dict]:
+        """A recording that was uploaded, what to say of it, and whether it can be dropped again."""
         try:
             line = ("recording", {"name": Path(file).name, "seconds": recording_seconds(file)})
             news = News("ready", (line,))
         except Refused as refused:
             file, news = None, News("error", (refused.line,))
-        return file, gr.update(value=news_html(news, language), visible=True)
+        note = gr.update(value=news_html(news, language), visible=True)
+        return file, news, note, gr.update(visible=file is not None)
+
+    def drop(self) -> tuple[None, None, dict, dict]:
+        """No recording to go on from."""
+        return None, None, gr.update(value="", visible=False), gr.update(visible=False)
 
     def work(
         self,
@@ -196,8 +164,9 @@ class Page:
             for piece in stream_pieces(news.sound, news.sample_rate):
                 yield piece, gr.skip(), *told, *buttons
                 time.sleep(ENCODER_SECONDS)
-        elif news.clip is None:
-            yield gr.skip(), gr.update(interactive=False), *told, *buttons
+        elif news.clip is None:  # a request that was refused leaves the last clip's file
+            file = gr.skip() if news.state == "error" else gr.update(interactive=False)
+            yield gr.skip(), file, *told, *buttons
         else:
             with tempfile.TemporaryDirectory(dir=self.folder.name) as folder:
                 file = Path(folder) / f"musicgen-edu-seed-{news.seed}.wav"
@@ -218,6 +187,6 @@ class Page:
     def wipe(self, language: str, visitor: gr.Request = None) -> tuple:
         """What Clear does: end the work, and empty prompt, recording and player; the numbers stay."""
         self.end(visitor)
-        none, cleared = gr.update(value="", visible=False), News("ready", (("cleared", {}),))
+        hint, cleared = gr.update(value="", visible=False), News("ready", (("cleared", {}),))
         file = gr.update(value=None, interactive=False)
-        return "", none, None, none, None, file, news_html(cleared, language), cleared
+        return "", hint, *self.drop(), None, file, news_html(cleared, language), cleared

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .app_command import add_command as add_app
+from .model_options import add_model_options, model_loader
 from .training.codec_command import add_command as add_train_codec
 from .training.lm_command import add_command as add_train_lm
 
@@ -17,7 +18,7 @@ EXAMPLES = """examples:
   musicgen-edu generate "a fast organ tune in D major, with drums" --guidance 2
   musicgen-edu generate "a sad bell tune" --negative-prompt "with drums" --guidance 2
   musicgen-edu generate "a fast happy bell melody" --continue calm.wav --seconds 10 --out more.wav
-  musicgen-edu generate "80s pop with synth and drums" --model facebook/musicgen-small --seconds 15
+  musicgen-edu generate "80s pop with synth and drums" --model facebook/musicgen-small --seconds 15 --dtype int8
   musicgen-edu app
 
 The model that comes with the package ("tiny") works without a network. It is small and was trained on synthetic
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--model", default="tiny", help="tiny, a folder, or a hub name such as facebook/musicgen-small"
     )
+    add_model_options(generate)
     generate.set_defaults(run=run_generate)
     add_app(commands)
     add_train_codec(commands)
@@ -99,11 +101,11 @@ def progress_bar(done: int, total: int) -> None:
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate one clip and write it whole or not at all."""
     from .audio import check_writable, read_audio, write_audio
-    from .musicgen import MusicGen, check_seeds
+    from .musicgen import check_seeds
 
     check_writable(arguments.out)  # before the minutes of work, not after
     recording, rate = (None, None) if arguments.recording is None else read_audio(arguments.recording, mono=False)
-    model = MusicGen.from_pretrained(arguments.model)
+    model = model_loader(arguments)(arguments.model)
     (seed,) = check_seeds(arguments.seed, 1)
     begin = time.monotonic()
     audio = model.generate(

@@ -47,12 +47,20 @@ class Translator:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(name)
-            model = AutoModelForSeq2SeqLM.from_pretrained(name)
+            model, found = AutoModelForSeq2SeqLM.from_pretrained(name, output_loading_info=True)
         except ImportError as error:
             missing = "sentencepiece" if "sentencepiece" in str(error).lower() else first_line(error)
             raise CheckpointError(f"the translator {name} needs a package that is not installed: {missing}") from error
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"{name} cannot be loaded as a translation model: {first_line(error)}") from error
+        except Exception as error:  # each library that reads one of the files has failures of its own
+            raise CheckpointError(
+                f"{name} cannot be loaded as a translation model: a file is missing or damaged ({first_line(error)})"
+            ) from error
+        if found["missing_keys"]:  # `transformers` would go on with random numbers in their place
+            raise CheckpointError(
+                f"{name} cannot be loaded as a translation model: it lacks the weights {min(found['missing_keys'])}"
+            )
         if hasattr(tokenizer, "src_lang"):
             raise CheckpointError(
                 f"{name} translates between many languages: name a model from Chinese to English alone, "

@@ -284,6 +284,21 @@ def test_stop_ends_the_work_after_its_step_and_the_next_request_works():
     assert list(app.run(request()))[-1].state == "done"
 
 
+def test_stop_ends_the_work_of_the_shipped_model_too(monkeypatch):
+    from musicgen_edu.lm import MusicgenLM
+
+    steps, step = [0], MusicgenLM.step
+    monkeypatch.setattr(MusicgenLM, "step", lambda *a: steps.__setitem__(0, steps[0] + 1) or step(*a))
+    app, stop = service(MusicGen.from_pretrained("tiny", device="cpu")), threading.Event()
+    news = app.run(request(seconds=10.0, chunk_seconds=0.1), stop)
+    assert any(one.sound is not None for one in news)
+    stop.set()
+    before = steps[0]
+    assert [one.state for one in news] == ["stopped"]
+    assert 0 < before <= steps[0] <= before + 1 < 50
+    assert list(app.run(request(seconds=0.5)))[-1].state == "done"
+
+
 def test_who_waits_is_told_the_place_and_can_be_stopped():
     app, stop = service(queue=2), threading.Event()
     working, second, third = (app.run(request(), stop=s) for s in (None, None, stop))
@@ -408,14 +423,41 @@ def test_an_example_fills_in_what_the_model_reads(page):
 
 
 def test_an_uploaded_file_is_checked_at_once(page, tmp_path):
-    path, note = page.take(recording(tmp_path / "a <b>.wav", 0.5), "en")
+    path, told, note, forget = page.take(recording(tmp_path / "a <b>.wav", 0.5), "en")
     assert path
     assert "a &lt;b&gt;.wav, 0.5 s" in note["value"]
+    assert forget["visible"]
+    noted = page.reword("zh", "tiny", "", News("ready", (("ready", {}),)), told)[-1]
+    assert "a &lt;b&gt;.wav（0.5 秒）续写" in noted, "it must change with the language"
+    path, told, note, forget = page.drop()
+    assert path is told is None
+    assert not note["visible"]
+    assert not forget["visible"]
     bad = tmp_path / "b.wav"
     bad.write_text("words")
-    path, note = page.take(str(bad), "zh")
+    path, _, note, forget = page.take(str(bad), "zh")
     assert path is None
     assert "无法从这个文件读出声音" in note["value"]
+    assert not forget["visible"]
+
+
+def test_a_request_that_is_refused_leaves_the_file_of_the_last_clip(page):
+    def buttons(prompt: str) -> list:
+        return [told[1] for told in page.work(prompt, 0.5, 0.5, 5, 3.0, 8, 1.0, "tiny", None, "en")]
+
+    made = buttons("a bell")
+    assert made[-1]["interactive"]
+    assert all(not update.get("interactive") for update in made[:-1])
+    assert "interactive" not in buttons(" ")[-1]
+
+
+def test_numbers_reach_the_service_as_they_were_typed(page):
+    from musicgen_edu.app_layout import NUMBERS
+
+    for name in NUMBERS:
+        assert getattr(page, name).preprocess(2.5) == 2.5, name
+    ends = list(page.work("a bell", 0.5, 0.5, 2.5, 3.0, 8, 1.0, "tiny", None, "en"))
+    assert "“Seed” must be a whole number, not 2.5." in ends[-1][2]
 
 
 def test_pieces_for_the_player_are_the_sound():
@@ -464,12 +506,29 @@ def served(called):
     page.blocks.close()
 
 
-def visit(page, seed: int, seconds: float = 2.0):
-    """A visitor with a session of its own, and the request it has sent."""
+def connect(page):
+    """A visitor with a session of its own."""
     from gradio_client import Client
 
-    client = Client(page.blocks.local_url, verbose=False, httpx_kwargs={"timeout": 60})
-    return client, client.submit("a bell", seconds, 0.7, seed, 3.0, 8, 1.0, "tiny", "en", api_name="/generate")
+    return Client(page.blocks.local_url, verbose=False, httpx_kwargs={"timeout": 60})
+
+
+def send(client, seed: int, seconds: float = 2.0, model: str = "tiny"):
+    """A request of a visitor, under way."""
+    return client.submit("a bell", seconds, 0.7, seed, 3.0, 8, 1.0, model, "en", api_name="/generate")
+
+
+def visit(page, seed: int, seconds: float = 2.0):
+    """A visitor and the request it has sent."""
+    client = connect(page)
+    return client, send(client, seed, seconds)
+
+
+def received(job) -> tuple[torch.Tensor, int]:
+    """The sound [n] of the file that a request ended with, and its rate."""
+    file = job.result(timeout=60)[1]
+    samples, rate = soundfile.read(file["value"] if isinstance(file, dict) else file, dtype="float32")
+    return torch.from_numpy(samples), rate
 
 
 def test_it_listens_on_the_loopback_address_only(served):
@@ -496,15 +555,44 @@ def test_eight_clients_are_served_or_told_why_not(served):
 
 def test_the_file_is_the_whole_clip(served):
     page, model = served
-    client, job = visit(page, 11)
-    file = job.result(timeout=60)[1]
-    file = file["value"] if isinstance(file, dict) else file
-    samples, rate = soundfile.read(file, dtype="float32")
+    _client, job = visit(page, 11)
+    samples, rate = received(job)
     assert rate == RATE
-    clip = model.clip("a bell", 2.0, 11)[0, 0]
-    assert samples.shape == clip.shape
-    assert abs(samples - clip.numpy()).max() <= 1 / 32768
+    torch.testing.assert_close(samples, model.clip("a bell", 2.0, 11)[0, 0], rtol=0, atol=1 / 32768)
     assert os.listdir(page.folder.name) == [], "what was handed out is not kept twice"
+
+
+def test_a_model_that_was_not_named_is_never_loaded(served):
+    client = connect(served[0])
+    with pytest.raises(Exception, match="facebook/musicgen-small is not in the list of choices"):
+        send(client, 13, model="facebook/musicgen-small").result(timeout=60)
+
+
+def test_eight_at_once_on_the_shipped_model():
+    """Six are served, each told its place while it waits and given what `generate` gives; two hear why not."""
+    from musicgen_edu.app import launch
+
+    model = MusicGen.from_pretrained("tiny", device="cpu")
+    page = launch(Service(Models(["tiny"], lambda name: model), Limits(queue=5)), block=False)
+    try:
+        clients = [connect(page) for _ in range(8)]
+        begin = time.monotonic()
+        jobs = [send(client, seed) for seed, client in enumerate(clients)]
+        ends, took = [job.result(timeout=120)[2] for job in jobs], time.monotonic() - begin
+        told = [[outputs[2] for outputs in job.outputs()] for job in jobs]
+        places = [[int(at[1]) for text in texts if (at := re.search(r"number (\d) of", text))] for texts in told]
+        print(f"{took:.1f} s for eight; places told: {places}")
+        assert sum("The queue is full: 5 waiting." in end for end in ends) == 2
+        assert sorted(one[0] for one in places if one) == [1, 2, 3, 4, 5]
+        assert all(one == sorted(one, reverse=True) for one in places), "nobody moves back"
+        for seed, (end, job) in enumerate(zip(ends, jobs, strict=True)):
+            if "queue is full" not in end:
+                assert f"Seed {seed}." in end
+                whole = model.generate(["a bell"], 2.0, top_k=8, seed=seed)[0, 0].clamp(-1, 1)
+                torch.testing.assert_close(received(job)[0], whole, rtol=0, atol=1.5 / 32768)
+        assert page.service.line.waiting == 0
+    finally:
+        page.blocks.close()
 
 
 def test_a_port_that_is_taken_is_named(served, capsys):
@@ -533,6 +621,8 @@ def test_it_calls_nobody(served, called):
         (["--concurrent", "0"], "at least 1 request"),
         (["--port", "99999"], "--port must be 1 to 65535"),
         (["--model", "no/such/model"], "no/such/model"),
+        (["--dtype", "int8", "--device", "cuda"], "cuda"),
+        (["--device", "sofa"], "--device sofa cannot be used"),
         (["--translator", "no/such/translator"], "cannot be loaded as a translation model"),
     ],
 )

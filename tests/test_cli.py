@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from judges import save_musicgen, their_musicgen
-from musicgen_edu.cli import main
+from musicgen_edu.cli import build_parser, main
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,39 @@ def test_the_seed_that_was_drawn_is_printed_and_repeats_the_clip(folder, tmp_pat
     seed = capsys.readouterr().out.split("seed ")[1].split(",")[0]
     run(folder, tmp_path / "b.wav", "--seed", seed)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_the_number_format_is_that_of_the_weights(folder, tmp_path, monkeypatch):
+    import torch
+
+    from musicgen_edu import MusicGen
+    from musicgen_edu.int8 import Int8Matrix
+
+    loaded, load = [], MusicGen.from_pretrained
+    monkeypatch.setattr(MusicGen, "from_pretrained", lambda *a, **k: loaded.append(load(*a, **k)) or loaded[-1])
+    for dtype in ("float32", "bfloat16", "int8"):
+        assert run(folder, tmp_path / f"{dtype}.wav", "--seed", "5", "--device", "cpu", "--dtype", dtype) == 0
+    assert run(folder, tmp_path / "default.wav", "--seed", "5", "--device", "cpu") == 0
+    assert (tmp_path / "default.wav").read_bytes() == (tmp_path / "float32.wav").read_bytes()
+    assert [model.lm.embedding.tables.dtype for model in loaded] == [
+        torch.float32,
+        torch.bfloat16,
+        torch.float32,
+        torch.float32,
+    ]
+    packed = [any(isinstance(getattr(m, "matrix", None), Int8Matrix) for m in model.lm.modules()) for model in loaded]
+    assert packed == [False, False, True, False]
+
+
+def test_int8_elsewhere_than_on_the_cpu_is_refused_before_loading(monkeypatch):
+    import torch
+
+    from musicgen_edu import model_options
+
+    arguments = build_parser().parse_args(["generate", "a bell", "--dtype", "int8", "--device", "cuda"])
+    monkeypatch.setattr("musicgen_edu.training.codec_command.chosen_device", lambda name: torch.device(name))
+    with pytest.raises(ValueError, match="int8 weights are for the CPU, not for cuda: use bfloat16 there"):
+        model_options.model_loader(arguments)
 
 
 def test_guidance_has_its_options(folder, tmp_path):
@@ -79,6 +112,7 @@ def test_it_goes_on_from_a_recording(folder, tmp_path, capsys):
         (["--guidance-space", "probabilities"], "guidance_scale must be 0 to 1"),
         (["--seconds", "9000"], "seconds must be more than 0"),
         (["--top-k", "99"], "codebook size 16, not 99"),
+        (["--device", "sofa"], "--device sofa cannot be used"),
         (["--model", "no/such/model"], "neither 'tiny' nor a folder nor a hub name"),
     ],
 )
@@ -119,3 +153,12 @@ def test_help_is_there_without_loading_torch():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "a calm bell melody, no drums" in shown
     assert "CC-BY-NC 4.0" in shown
+
+
+@pytest.mark.parametrize("command", ["generate", "app"])
+def test_help_says_what_each_number_format_is_for(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for told in ("float32 is the most exact", "bfloat16 takes half the memory", "int8 is for large models on a CPU"):
+        assert told in shown

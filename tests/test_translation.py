@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
 from musicgen_edu import CheckpointError
+from musicgen_edu.cli import main
 from musicgen_edu.translation import Translator, has_chinese
 
 WORDS = ["<pad>", "</s>", "<unk>", "平", "静", "的", "铃", "声", "calm", "bell", "music", "drums"]
@@ -26,12 +32,7 @@ def folder(tmp_path_factory):
     )
     fast.save_pretrained(folder)
     torch.manual_seed(1)
-    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-    config = MarianConfig(
-        vocab_size=len(WORDS), d_model=16, encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=160,
-        pad_token_id=0, eos_token_id=EOS, decoder_start_token_id=0, forced_eos_token_id=None, **sizes,
-    )  # fmt: skip
-    model = MarianMTModel(config)
+    model = MarianMTModel(marian_config(len(WORDS), EOS, 0))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" not in name:
@@ -112,3 +113,106 @@ def test_a_tokenizer_whose_package_is_missing_is_named(folder, monkeypatch):
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", missing)
     with pytest.raises(CheckpointError, match=r"needs a package that is not installed: sentencepiece$"):
         Translator.from_pretrained(folder)
+
+
+# ---- a Marian folder as the published ones are ---------------------------------------------------------------------
+
+CHINESE = ["平静的铃声", "快速欢乐的旋律，有鼓", "悲伤的管风琴曲", "八十年代流行乐，合成器与鼓", "轻快的电子舞曲"]
+ENGLISH = ["a calm bell", "a fast happy melody, with drums", "a sad organ piece", "80s pop with synth and drums"]
+
+
+@pytest.fixture(scope="module")
+def marian(tmp_path_factory):
+    """The files of a published translation model: two sentencepiece models, a vocabulary, random weights."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = tmp_path_factory.mktemp("marian")
+    pieces = []
+    for side, lines in (("source", CHINESE), ("target", ENGLISH)):
+        where = folder / side
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines * 9), model_prefix=str(where), vocab_size=48, hard_vocab_limit=False,
+            character_coverage=1.0, minloglevel=2,
+        )  # fmt: skip
+        where.with_suffix(".model").rename(where.with_suffix(".spm"))
+        pieces += [line.split("\t")[0] for line in where.with_suffix(".vocab").read_text("utf-8").splitlines()]
+    known = ["</s>", "<unk>", *(piece for piece in pieces if not piece.startswith("<")), "<pad>"]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(known))}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+    tokenizer = {"tokenizer_class": "MarianTokenizer", "source_lang": "zho", "target_lang": "eng"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    MarianMTModel(marian_config(len(vocabulary), 0, vocabulary["<pad>"])).save_pretrained(folder)
+    return folder
+
+
+def marian_config(words: int, eos: int, pad: int) -> MarianConfig:
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    return MarianConfig(
+        vocab_size=words, d_model=16, encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=160,
+        pad_token_id=pad, eos_token_id=eos, decoder_start_token_id=pad, forced_eos_token_id=None, **sizes,
+    )  # fmt: skip
+
+
+def test_a_marian_folder_translates_by_its_own_tokenizer(marian):
+    from transformers import MarianTokenizer
+
+    translator = Translator.from_pretrained(marian)
+    theirs = MarianTokenizer.from_pretrained(marian)
+    for text in CHINESE:
+        made = translator.model.generate(**theirs(text, return_tensors="pt"), num_beams=1, max_new_tokens=128)
+        assert theirs.unk_token_id not in theirs(text).input_ids
+        expected = theirs.decode(made[0], skip_special_tokens=True).strip()
+        assert translator(text) == expected == translator(text)
+
+
+def test_the_app_shows_what_a_marian_model_made_of_a_chinese_prompt(marian):
+    from musicgen_edu import MusicGen
+    from musicgen_edu.app_request import Limits, Request
+    from musicgen_edu.app_service import Models, Service
+    from musicgen_edu.app_text import say
+
+    translator, model = Translator.from_pretrained(marian), MusicGen.from_pretrained("tiny", device="cpu")
+    app = Service(Models(["tiny"], lambda name: model), Limits(), translator)
+    asked = Request("平静的铃声", seconds=0.5, seed=5)
+    english = translator(asked.prompt)
+    news = list(app.run(asked))
+    assert ("translated", {"prompt": english}) in news[-1].lines
+    assert f"“{english}”" in " ".join(say("zh", key, **values) for key, values in news[-1].lines)
+    expected = model.generate([english], 0.5, seed=5)[0]
+    torch.testing.assert_close(news[-1].clip, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    translator.model.generate = lambda **inputs: (_ for _ in ()).throw(RuntimeError("broken weights\nand more"))
+    broken = list(app.run(asked))[-1]
+    assert broken.state == "error"
+    assert [say("en", key, **values) for key, values in broken.lines] == ["That went wrong: broken weights"]
+    assert list(app.run(replace(asked, prompt="a calm bell")))[-1].state == "done"
+
+
+@pytest.mark.parametrize("file", ["source.spm", "vocab.json", "model.safetensors", "config.json"])
+@pytest.mark.parametrize("harm", ["missing", "broken"])
+def test_a_translator_with_a_broken_file_is_one_sentence(marian, tmp_path, capsys, file, harm):
+    folder = tmp_path / "translator"
+    shutil.copytree(marian, folder)
+    (folder / file).unlink() if harm == "missing" else (folder / file).write_bytes(b"\x00broken")
+    assert main(["app", "--translator", str(folder)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"musicgen-edu: {folder} cannot be loaded as a translation model: ")
+    assert "\n" not in error
+
+
+def test_a_translator_without_some_of_its_weights_is_refused(marian, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "translator"
+    shutil.copytree(marian, folder)
+    weights = load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if "encoder_attn.q_proj.weight" in name)
+    del weights[gone]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=f"lacks the weights {re.escape(gone)}"):
+        Translator.from_pretrained(folder)
+
+
+def test_a_model_that_does_not_translate_is_refused(tmp_path, capsys):
+    from musicgen_edu.checkpoints import find
+
+    assert main(["app", "--translator", str(find("tiny"))]) == 2
+    assert "cannot be loaded as a translation model" in capsys.readouterr().err

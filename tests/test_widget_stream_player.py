@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import threading
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -15,6 +17,7 @@ import soundfile
 import torch
 
 from musicgen_edu import MusicGen
+from musicgen_edu.audio import wav_bytes
 from musicgen_edu.widgets.generator import EXAMPLES, still
 from musicgen_edu.widgets.live_sound import LiveServer, LiveSound, wav_header
 from musicgen_edu.widgets.stream_player import Streamer, StreamPanel, StreamSettings
@@ -24,7 +27,7 @@ class Instrument:
     """Stands in for a model: noise in chunks, which can be held back."""
 
     sample_rate, frame_rate, max_seconds = 16000, 50.0, 10.0
-    lm = SimpleNamespace(config=SimpleNamespace(num_codebooks=4))
+    lm = SimpleNamespace(config=SimpleNamespace(num_codebooks=4, codebook_size=64))
     frames = MusicGen.frames
 
     def __init__(self):
@@ -32,8 +35,8 @@ class Instrument:
         self.first_was_given, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
 
-    def stream(self, prompts, seconds, chunk_seconds, guidance_scale, seed, progress):
-        self.asked.append({"seconds": seconds, "chunk_seconds": chunk_seconds, "guidance_scale": guidance_scale})
+    def stream(self, prompts, seconds, chunk_seconds, seed, progress, **others):
+        self.asked.append({"seconds": seconds, "chunk_seconds": chunk_seconds, **others})
         own = torch.Generator().manual_seed(sum(prompts[0].encode()) * 1000 + seed)
         clip = 0.1 * torch.randn(1, 1, self.frames(seconds) * 320, generator=own)
         chunks = clip.split(round(chunk_seconds * self.sample_rate), -1)
@@ -84,9 +87,12 @@ def test_the_clip_is_heard_before_it_is_done_and_is_the_clip_in_the_end(panel):
 
 def test_each_control_reaches_the_model(panel):
     panel.seconds.value, panel.chunk_seconds.value, panel.guidance_scale.value = 2.0, 0.5, 1.0
+    panel.top_k.value, panel.temperature.value = 9, 0.5
     press(panel)
-    assert panel.generator.model.asked == [{"seconds": 2.0, "chunk_seconds": 0.5, "guidance_scale": 1.0}]
-    assert panel.state_text().splitlines()[2].endswith("guidance 1, seed 5, chunks of 0.5 s")
+    drawn = {"guidance_scale": 1.0, "top_k": 9, "temperature": 0.5}
+    assert panel.generator.model.asked == [{"seconds": 2.0, "chunk_seconds": 0.5, **drawn}]
+    told = "guidance 1, seed 5, top-k 9, temperature 0.5, chunks of 0.5 s"
+    assert panel.state_text().splitlines()[2].endswith(told)
     first = panel.generator.audio
     panel.seed.value = 6
     press(panel)
@@ -112,8 +118,63 @@ def test_stop_ends_it_and_the_player_gets_the_length_it_was_promised(panel):
     assert samples.shape == (48000, 2)
     assert abs(samples[:16000]).max() > 0.01
     assert not samples[16000:].any()
+    assert "autoplay" not in panel.live.value, "it must fall silent"
     press(panel)
     assert panel.generator.status == "done"
+
+
+def chosen(content: bytes, name: str = "a <b>.wav") -> tuple[dict]:
+    """What a browser sends of a file."""
+    modified = datetime(2026, 1, 1, tzinfo=UTC)
+    return ({"name": name, "type": "audio/wav", "size": len(content), "content": content, "last_modified": modified},)
+
+
+def test_it_goes_on_from_a_recording_until_it_is_cleared(panel):
+    sound = 0.1 * torch.randn(2, 8000)
+    panel.upload.value = chosen(wav_bytes(sound, 16000))
+    assert "Goes on from a &lt;b&gt;.wav, 0.5 s." in panel.status.value
+    press(panel)
+    asked = panel.generator.model.asked[-1]
+    assert asked["prompt_sample_rate"] == 16000
+    torch.testing.assert_close(asked["prompt_audio"], sound, rtol=0, atol=1 / 32768)
+    panel.upload.value = chosen(b"no sound", "words.wav")
+    assert "<b>Error.</b> words.wav holds no sound that can be read" in panel.status.value
+    press(panel)
+    assert "prompt_audio" not in panel.generator.model.asked[-1]
+    panel.upload.value = chosen(wav_bytes(sound, 16000))
+    panel.clear.click()
+    panel.prompt.value = "a bell"
+    press(panel)
+    assert "prompt_audio" not in panel.generator.model.asked[-1]
+
+
+def test_clear_stops_and_empties_it(panel):
+    model = panel.generator.model
+    press(panel)
+    assert panel.generator.audio is not None
+    model.go_on.clear()
+    model.first_was_given.clear()
+    panel.generate.click()
+    assert model.first_was_given.wait(60)
+    panel.clear.click()
+    model.go_on.set()
+    panel.wait(60)
+    assert panel.generator.status == "stopped"
+    assert panel.generator.audio is panel.generator.made_with is None
+    assert panel.prompt.value == panel.generator.settings.prompt == panel.download.value == ""
+    assert "<audio" not in panel.live.value + panel.player.value
+    panel.prompt.value = "a bell"
+    press(panel)
+    assert panel.generator.status == "done"
+
+
+def test_the_download_is_the_clip(panel):
+    press(panel)
+    name, data = re.search(r'download="([^"]+)" href="data:audio/wav;base64,([^"]+)"', panel.download.value).groups()
+    assert name == "musicgen-edu-seed-5.wav"
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="float32")
+    assert rate == 16000
+    torch.testing.assert_close(torch.from_numpy(samples), panel.generator.audio[0], rtol=0, atol=1 / 32768)
 
 
 def test_errors_are_one_sentence_and_the_last_clip_stays(panel):
@@ -131,7 +192,7 @@ def test_errors_are_one_sentence_and_the_last_clip_stays(panel):
 
 def test_every_control_is_labelled_and_the_prompt_is_shown_as_text(panel):
     controls = [row for row in panel.view.children if not isinstance(row, (ipywidgets.HTML, ipywidgets.HBox))]
-    assert len(controls) == 7  # example, prompt, length, chunk, guidance, seed, progress
+    assert len(controls) == 10  # example, prompt, length, chunk, guidance, seed, top-k, temperature, upload, progress
     assert all(control.description for control in controls)
     panel.prompt.value = "<script>alert(1)</script>"
     press(panel)

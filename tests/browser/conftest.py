@@ -67,9 +67,10 @@ def lab(tmp_path_factory):
     try:
         _wait_until_up(server, f"http://127.0.0.1:{port}/api?token={token}", log)
 
-        def address(lesson: str) -> str:
-            shutil.copy(ROOT / "lessons" / lesson, notebooks / lesson)
-            return f"http://127.0.0.1:{port}/lab/workspaces/test/tree/{lesson}?reset&token={token}"
+        def address(lesson: str | Path) -> str:
+            name = Path(lesson).name
+            shutil.copy(ROOT / "lessons" / lesson, notebooks / name)  # or a path of its own
+            return f"http://127.0.0.1:{port}/lab/workspaces/test/tree/{name}?reset&token={token}"
 
         yield address
     finally:

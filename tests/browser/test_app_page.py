@@ -29,13 +29,15 @@ class Noise:
 
     sample_rate, frame_rate, max_seconds = RATE, 50.0, 30.0
     lm = SimpleNamespace(config=SimpleNamespace(codebook_size=2048))
-    steps = 0
+
+    def __init__(self, step_seconds: float = STEP_SECONDS):
+        self.step_seconds, self.steps = step_seconds, 0
 
     def stream(self, prompts, seconds, chunk_seconds, *, progress, **others):
         noise = 0.05 * torch.randn(1, 1, round(seconds * RATE))
         for chunk in noise.split(round(chunk_seconds * RATE), -1):
             for _ in range(round(chunk.shape[-1] / RATE * self.frame_rate)):
-                time.sleep(STEP_SECONDS)
+                time.sleep(self.step_seconds)
                 self.steps += 1
                 progress(self.steps, 10**6)
             yield chunk
@@ -43,7 +45,7 @@ class Noise:
 
 @pytest.fixture(scope="module")
 def models():
-    return {"tiny": MusicGen.from_pretrained("tiny", device="cpu"), "noise": Noise()}
+    return {"tiny": MusicGen.from_pretrained("tiny", device="cpu"), "noise": Noise(), "slow noise": Noise(0.06)}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def fill(page, name: str, value: str) -> None:
 
 def choose_model(page, name: str) -> None:
     page.locator("#model input").click()
-    page.get_by_role("option", name=name).click()
+    page.get_by_role("option", name=name, exact=True).click()
 
 
 def news(page) -> str:
@@ -118,6 +120,9 @@ def test_it_plays_before_generation_has_ended(page):
         page.wait_for_timeout(50)
     total = time.monotonic() - begin
     wait_for_news(page, "Done")
+    page.wait_for_timeout(300)
+    at, paused, _ = page.evaluate(AUDIO)
+    assert at > SECONDS - 0.5 or not paused, "it must play on when all is made"
     assert first, "nothing was heard before the end"
     print(f"first sound heard after {first:.2f} s, the whole of {SECONDS:g} s made after {total:.2f} s")
     working = [place for place, told in places if "Generating and playing" in told]
@@ -137,9 +142,11 @@ def test_stop_ends_the_work_clear_empties_the_page_and_the_download_is_the_clip(
     assert button(page, "Generate").is_disabled()
     button(page, "Stop").click()
     wait_for_news(page, "Stopped.")
-    steps = models["noise"].steps
-    page.wait_for_timeout(4 * 1000 * STEP_SECONDS)
+    steps, (place, paused, _) = models["noise"].steps, page.evaluate(AUDIO)
+    assert paused, "it still plays"
+    page.wait_for_timeout(1000)
     assert models["noise"].steps == steps, "it still works"
+    assert page.evaluate(AUDIO)[0] == place
 
     button(page, "Clear").click()
     wait_for_news(page, "Cleared.")
@@ -183,10 +190,51 @@ def test_closing_the_page_ends_the_work(page, models):
     pytest.fail("it still works for nobody")
 
 
+def begin_noise(page, seconds: str, model: str = "noise") -> None:
+    choose_model(page, model)
+    page.get_by_label("Prompt").fill("a noise")
+    fill(page, "seconds", seconds)
+    fill(page, "chunk_seconds", "0.5")
+    button(page, "Generate").click()
+
+
+def test_who_closes_the_page_makes_room_in_the_queue_and_at_work(browser, served):
+    # Each with a window of its own: a browser opens six connections to a server, and a page that waits keeps two.
+    first, second, third, fourth = visitors = [browser.new_page() for _ in range(4)]
+    try:
+        for visitor in visitors:
+            visitor.set_default_timeout(30_000)
+            visitor.goto(served)
+            visitor.get_by_text("Press Generate.").wait_for()
+        begin_noise(first, "30", "slow noise")
+        wait_for_news(first, "Generating and playing")
+        begin_noise(second, "2")
+        wait_for_news(second, "Waiting: number 1 of 1 in the queue.")
+        begin_noise(third, "2")
+        wait_for_news(third, "The queue is full: 1 waiting.")
+        second.close()
+        third.wait_for_timeout(2000)  # the server learns of it a moment later
+        button(third, "Generate").click()
+        wait_for_news(third, "Waiting: number 1 of 1 in the queue.")
+        button(third, "Stop").click()
+        wait_for_news(third, "Stopped.")
+        begin_noise(fourth, "2")
+        wait_for_news(fourth, "Waiting: number 1 of 1 in the queue.")
+        assert "Generating and playing" in news(first)
+        first.close()
+        begin = time.monotonic()
+        wait_for_news(fourth, "Done: 2.0 s of music")
+        assert time.monotonic() - begin < 20, "the 30 s of the first visitor take longer"
+    finally:
+        for visitor in visitors:
+            visitor.close()
+
+
 def test_the_language_switch_changes_the_whole_page(page):
     english = page.locator("body").inner_text()
     page.get_by_label("中文").click()
     wait_for_news(page, TEXTS["zh"]["ready"])
+    assert page.evaluate("document.documentElement.lang") == "zh"
     chinese = page.locator("body").inner_text()
     kept = {"English", "中文", "tiny", "Top-k", "▼"}
     left = [line for line in english.splitlines() if line.strip() and line in chinese.splitlines()]
@@ -209,6 +257,13 @@ def test_a_recording_is_named_and_a_file_without_sound_refused(page, tmp_path):
     page.get_by_text(TEXTS["en"]["not_audio"]).wait_for()
     page.locator("#upload input[type=file], input#upload[type=file], input[type=file]").first.set_input_files(good)
     page.get_by_text("Goes on from good.wav, 0.5 s.").wait_for()
+    page.get_by_label("中文").click()
+    page.get_by_text("从 good.wav（0.5 秒）续写").wait_for()
+    page.get_by_label("English").click()
+    page.get_by_text("Goes on from good.wav, 0.5 s.").wait_for()
+    button(page, "Without the recording").click()
+    page.get_by_text("Goes on from good.wav").wait_for(state="detached")
+    assert button(page, "Without the recording").count() == 0
 
 
 def test_the_notebook_player_keeps_its_place_while_the_sound_grows(context, served):
