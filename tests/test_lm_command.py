@@ -12,6 +12,7 @@ import soundfile
 import torch
 import transformers
 
+from judges import save_musicgen, their_musicgen
 from musicgen_edu.checkpoints import find
 from musicgen_edu.cli import build_parser, main
 from musicgen_edu.generation import generate_codes
@@ -264,3 +265,17 @@ def test_a_t5_alone_is_a_text_encoder_too(tmp_path):
     for other in (read_text_encoder(tmp_path / "t5"), read_text_encoder(find("tiny"))):
         for a, b in zip(shipped(["a calm bell", ""]), other(["a calm bell", ""]), strict=True):
             assert torch.equal(a, b)
+
+
+def test_the_text_encoder_of_a_musicgen_in_shards(tmp_path):
+    theirs = their_musicgen()
+    whole, shards = save_musicgen(theirs, tmp_path / "whole"), save_musicgen(theirs, tmp_path / "shards")
+    (shards / "model.safetensors").unlink()
+    theirs.save_pretrained(shards, max_shard_size="60KB")
+    parts = sorted(shards.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    for a, b in zip(read_text_encoder(whole)(["a calm bell"]), read_text_encoder(shards)(["a calm bell"]), strict=True):
+        assert torch.equal(a, b)
+    parts[-1].unlink()
+    with pytest.raises(CheckpointError, match=f"lacks {parts[-1].name}, one of {len(parts)} shards"):
+        read_text_encoder(shards)

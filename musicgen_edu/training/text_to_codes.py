@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import checkpoints, published
 from ..lm import MusicgenLM
 from ..text import TextEncoder, load_tokenizer
+from ..weight_files import StateReader, open_weights, where_weights_are
 
 HUB_NAMES = {"t5-small": "google-t5/t5-small", "t5-base": "google-t5/t5-base"}
 
@@ -73,8 +74,7 @@ def read_text_encoder(name: str | os.PathLike = "tiny") -> TextEncoder:
     """
     if name == "tiny" or ((Path(name) / "config.json").is_file() and _is_musicgen(Path(name))):
         folder = checkpoints.find(name)
-        file = checkpoints.SafetensorsFile(folder / "model.safetensors")
-        state = checkpoints.StateReader(file, str(folder / "model.safetensors"))
+        state = StateReader(open_weights(folder), where_weights_are(folder))
         config = published.read_config(folder)["text_encoder"]
         return TextEncoder(checkpoints.load_text_model(config, state), load_tokenizer(folder))
     return _read_t5(HUB_NAMES.get(str(name), str(name)))
