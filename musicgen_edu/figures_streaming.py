@@ -97,15 +97,19 @@ def errors(differences: dict[str, Tensor], sample_rate: int, seams: Sequence[flo
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     rows[-1].set_xlabel("seconds (dotted: seams)", fontsize=9)
-    figure.supylabel("error, dB", fontsize=9)
+    figure.supylabel("error (dB of amplitude 1)", fontsize=9)
     return figure_picture(figure, f"size of the error over time: {', '.join(differences)}")
 
 
 def stairs(columns: dict[str, Sequence[float]], across: str, up: str) -> Picture:
-    """Counts after each step, as stairs."""
+    """Counts after each step, as stairs: a count lasts until the next step."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(8.4, 2.8)
     for (name, values), (colour, dash) in zip(columns.items(), STYLES, strict=False):
-        axes.step(range(1, len(values) + 1), values, dash, where="post", color=colour, label=name)
+        axes.step(range(1, len(values) + 2), [*values, values[-1]], dash, where="post", color=colour, label=name)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=across, ylabel=up)
     axes.legend(frameon=False, fontsize=8)
     axes.grid(color="#e4e4e8", linewidth=0.8)
@@ -168,6 +172,28 @@ def window_bars(windows: Sequence[Window], frame_rate: float) -> Picture:
     axes.spines[["top", "right"]].set_visible(False)
     told = "; ".join(f"{w.start / frame_rate:g} to {w.end / frame_rate:g} s" for w in windows)
     return figure_picture(figure, f"windows over a long clip: {told}")
+
+
+def correlations(names: Sequence[str], values: Tensor) -> Picture:
+    """How alike the parts of clips are, two by two: values [n, n] from -1 to 1, each written into its cell.
+
+    Raises:
+        ValueError: not as many rows and columns as names.
+    """
+    n = len(names)
+    if values.shape != (n, n):
+        raise ValueError(f"{n} names need values of shape [{n}, {n}], not {list(values.shape)}")
+    figure, axes = new_figure(8.4, 0.9 + 0.42 * n)
+    numbers = values.numpy()
+    image = axes.imshow(numbers, cmap="Greys", vmin=0, vmax=1, aspect="auto")  # 0 and below: nothing in common
+    for i in range(n):
+        for j in range(n):
+            ink = PAPER if numbers[i, j] > 0.5 else INK
+            axes.text(j, i, f"{numbers[i, j]:.2f}", ha="center", va="center", fontsize=9, color=ink)
+    axes.set_yticks(range(n), names)
+    axes.set_xticks(range(n), names)
+    figure.colorbar(image, ax=axes, label="correlation", pad=0.01)
+    return figure_picture(figure, f"correlations of {', '.join(names)}")
 
 
 def marked_spectrogram(audio: Tensor, sample_rate: int, marks: Sequence[float], what: str) -> Picture:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musicgen_edu.continuation import plan_windows
-from musicgen_edu.figures_streaming import influence, playing, timeline, window_bars
+from musicgen_edu.figures_streaming import correlations, influence, playing, timeline, window_bars
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -33,3 +33,6 @@ def test_pictures_say_what_they_show():
     picture = influence({"one": torch.tensor([0.0, 1.0, 0.5])}, 1)
     assert picture.source.startswith("data:image/png")
     assert "one" in picture.description
+    assert "0 to 6 s" in correlations(["0 to 6 s", "6 to 12 s"], torch.eye(2)).description
+    with pytest.raises(ValueError, match=r"2 names need values of shape \[2, 2\], not \[3, 3\]"):
+        correlations(["0 to 6 s", "6 to 12 s"], torch.eye(3))

@@ -144,13 +144,25 @@ class Exercise:
                 with seeded():
                     one(_guarded(answer))
             except Exception as error:  # whatever an answer does wrong is a broken property
-                return Failure(one.__name__, i, _what_happened(error, answer), self.diagnose(answer))
+                return Failure(one.__name__, i, _what_happened(error, answer), self.diagnose(answer, one.__name__))
         return None
 
-    def diagnose(self, answer: Callable) -> str | None:
-        """The hint of the first wrong answer on record that behaves the same on the examples, or None."""
-        own = self.behaviour(answer)
-        return next((wrong.hint for wrong in self.wrong if same(own, self.behaviour(wrong.answer))), None)
+    def diagnose(self, answer: Callable, broken: str) -> str | None:
+        """The hint of the first mistake on record that breaks this property, too, and behaves the same, or None.
+
+        A mistake rarely comes alone: whoever pads each piece may also forget that a piece can be empty. So examples on
+        which the answer raises an error are left out if no mistake on record behaves the same on all of them.
+        """
+        own, right = self.behaviour(answer), self.behaviour(self.reference)
+        known = [(one.hint, self.behaviour(one.answer)) for one in self.wrong if one.breaks == broken]
+        ran = [i for i, one in enumerate(own) if one[2] is not None]  # [2] is None after an error, see `outcome`
+        for examples in (range(len(own)), ran):
+            if all(same(own[i], right[i]) for i in examples):
+                continue  # nothing to tell mistakes apart by; some show only in the sizes that a property asks for
+            for hint, behaviour in known:
+                if all(same(own[i], behaviour[i]) for i in examples):
+                    return hint
+        return next((hint for hint, behaviour in known if same(own, behaviour)), None)
 
     def behaviour(self, answer: Callable) -> list:
         """What an answer does on the examples: for each its value (or type of error) and its gradients."""

@@ -94,6 +94,16 @@ def undilated(pieces, layer):
     return loop(pieces, layer, context=context, left=context - context // 2, right=context // 2, careful=True)
 
 
+def kept_undilated(pieces, layer):
+    """Pads as it should, and keeps kernel - 1 inputs whatever the dilation is."""
+    return loop(pieces, layer, more=layer.kernel_size[0] - 1 - context_of(layer)[0])
+
+
+def kept_half(pieces, layer):
+    context, right = context_of(layer)
+    return loop(pieces, layer, more=right - context)
+
+
 def piece_only(pieces, layer):
     context, right = context_of(layer)
     kept = None

@@ -67,6 +67,17 @@ def elu_early(pieces, conv, lstm, up):
     return UP(recurrent(map(F.elu, CONV(pieces, conv)), lstm), up)
 
 
+def elu_last(pieces, conv, lstm, up):
+    return map(F.elu, UP(recurrent(CONV(pieces, conv), lstm), up))
+
+
+def elu_of_memory(pieces, conv, lstm, up):
+    def memory(pieces, lstm):
+        return (x + F.elu(both - x) for x, both in beside(pieces, lstm))
+
+    return UP(memory(CONV(pieces, conv), lstm), up)
+
+
 def no_lstm(pieces, conv, lstm, up):
     return UP(map(F.elu, CONV(pieces, conv)), up)
 
@@ -122,6 +133,12 @@ def naive_convolution(pieces, conv, lstm, up):
 def naive_transposed(pieces, conv, lstm, up):
     hidden = recurrent(CONV(pieces, conv), lstm)
     return (transposed.whole(F.elu(piece), up) for piece in hidden)
+
+
+def anew_but_for_the_state(pieces, conv, lstm, up):
+    """The generators of the exercises before are called within the loop, once for each piece."""
+    alone = (convolution.whole(piece, conv) for piece in pieces if piece.shape[-1])
+    return (transposed.whole(F.elu(x), up) for x in recurrent(alone, lstm))
 
 
 def all_naive(pieces, conv, lstm, up):

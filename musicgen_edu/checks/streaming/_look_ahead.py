@@ -43,6 +43,40 @@ def whole_padding(layers, K, rate):
     return answer(walk(layers, both=True), K, rate)
 
 
+def of_two(convolution, transposed):
+    """Another look at one layer: what a convolution and a transposed one look ahead, of all their padding."""
+
+    def walked(layers, K, rate):
+        reach, hop = 0, 1
+        for kernel, up, dilation in layers:
+            total = kernel - up if up > 1 else (kernel - 1) * dilation
+            reach, hop = reach * up + (transposed if up > 1 else convolution)(total), hop * up
+        return answer((reach, hop), K, rate)
+
+    return walked
+
+
+def whole_right(layers, K, rate):
+    return of_two(lambda total: total, lambda total: total - total // 2)(layers, K, rate)
+
+
+def whole_trim(layers, K, rate):
+    return of_two(lambda total: total // 2, lambda total: total)(layers, K, rate)
+
+
+def no_trim(layers, K, rate):
+    return of_two(lambda total: total // 2, lambda total: 0)(layers, K, rate)
+
+
+def rounded(layers, K, rate):
+    return answer(walk(layers), K, rate, count=lambda samples, hop: round(samples / hop))
+
+
+def delay_in_frames(layers, K, rate):
+    samples, frames, ms = look_ahead(layers, K, rate)
+    return samples, frames + K - 1, ms
+
+
 def larger_half(layers, K, rate):
     return answer(walk(layers, larger_half=True), K, rate)
 

@@ -23,7 +23,9 @@ def run(answer: Callable, pieces: list[Tensor], *layers: nn.Module) -> tuple[lis
             yield piece
             given.append(sum(one.shape[-1] for one in made))
 
-    for output in answer(source(), *layers):
+    outputs = answer(source(), *layers)
+    expect(not isinstance(outputs, Tensor), "it returns one tensor: `yield` each output as soon as it is there")
+    for output in outputs:
         expect(isinstance(output, Tensor), f"it yields tensors, not {type(output).__name__}")
         expect(output.ndim == 3, f"it yields tensors [B, C, m], not of shape {list(output.shape)}")
         made.append(output.detach().clone())
@@ -76,6 +78,16 @@ def expect_outputs(answer: Callable, pieces: list[Tensor], layers: tuple, target
         found.shape == target.shape,
         f"{what}: the outputs join to shape {list(found.shape)}, not {list(target.shape)}",
     )
+    expect_equal(found, target, what)
+
+
+def expect_equal(found: Tensor, target: Tensor, what: str) -> None:
+    """Expect outputs [B, C, N]; the message shows the numbers from the first one on that differs."""
+    wrong = (~torch.isclose(found, target, rtol=1e-4, atol=1e-4)).nonzero() if found.shape == target.shape else []
+    if len(wrong):
+        b, c, n = min(wrong.tolist(), key=lambda place: place[2])
+        what += f", from output {n} on" if n else ""
+        found, target = found[b, c, n:], target[b, c, n:]
     expect_close(found, target, what, 1e-4)
 
 

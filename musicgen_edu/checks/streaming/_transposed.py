@@ -123,6 +123,34 @@ def empty_forgets(pieces, layer):
     return variant(pieces, layer, forget=True)
 
 
+def first_by_number(pieces, layer):
+    """Trims the left end of the piece with number 0, even if that one is empty."""
+    stride, left, _ = trims(layer)
+    numbers = []
+
+    def noted():
+        for i, piece in enumerate(pieces):
+            if piece.shape[-1]:
+                numbers.append(i)
+            yield piece
+
+    for i, output in enumerate(variant(noted(), layer, left=0)):
+        yield output[..., left if i == 0 and numbers[0] == 0 else 0 :]
+
+
+def end_without_bias(pieces, layer):
+    """The bias is taken from all that is carried, and not given back to the end."""
+    seen = []
+
+    def noted():
+        for piece in pieces:
+            seen.append(piece)
+            yield piece
+
+    yield from no_flush(noted(), layer)
+    yield list(stream(seen, layer))[-1] - layer.bias[:, None]
+
+
 def waits(pieces, layer):
     yield whole(torch.cat(list(pieces), -1), layer)
 

@@ -65,6 +65,39 @@ def idle_last(frames, longest, keep):
     return [(start, min(start + longest, frames), keep if start else 0) for start in starts]
 
 
+def to_the_last_frame(frames, longest, keep):
+    """Windows for all starts within the clip."""
+    return [(start, min(start + longest, frames), keep if start else 0) for start in range(0, frames, longest - keep)]
+
+
+def stride_of_keep(frames, longest, keep):
+    return [(start, end, keep if start else 0) for start, end, _ in by_stride(frames, longest, keep)]
+
+
+def start_of_new(frames, longest, keep):
+    return [(start + known, end, known) for start, end, known in planned(frames, longest, keep)]
+
+
+def known_without_overlap(frames, longest, keep):
+    return [(start, end, keep if start else 0) for start, end, _ in no_overlap(frames, longest, keep)]
+
+
+def one_early(frames, longest, keep):
+    """Overlap of keep + 1, and keep known."""
+    windows = [(0, min(frames, longest), 0)]
+    while windows[-1][1] < frames and longest > keep + 1:
+        start = windows[-1][1] - keep - 1
+        windows.append((start, min(start + longest, frames), keep))
+    return windows
+
+
+def last_full(frames, longest, keep):
+    plan = planned(frames, longest, keep)
+    start, end, known = plan[-1]
+    back = max(0, end - longest)
+    return [*plan[:-1], (back, end, known + start - back)]
+
+
 def rounded_down(frames, longest, keep):
     count = max(1, (frames - keep) // (longest - keep))
     starts = [i * (longest - keep) for i in range(count)]

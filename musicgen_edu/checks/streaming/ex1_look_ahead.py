@@ -127,6 +127,33 @@ look_ahead = Exercise(
             "half is waited for.",
         ),
         Wrong(
+            answers.whole_right,
+            "one_layer_waits_for_its_right_half",
+            "Your convolution waits for all of its padding. Only what lies to the right is to come: total // 2.",
+        ),
+        Wrong(
+            answers.whole_trim,
+            "one_transposed_layer_waits_for_what_is_trimmed_left",
+            "Your transposed convolution counts all that is trimmed. Only what is trimmed at the left moves an input "
+            "forward.",
+        ),
+        Wrong(
+            answers.no_trim,
+            "one_transposed_layer_waits_for_what_is_trimmed_left",
+            "Your transposed convolution only makes time finer. What is trimmed at its left also moves each input "
+            "forward: add that.",
+        ),
+        Wrong(
+            answers.rounded,
+            "codecs_wait_as_they_should",
+            "You round to the nearest frame. Two samples of a frame are enough to need it: round up.",
+        ),
+        Wrong(
+            answers.delay_in_frames,
+            "codecs_wait_as_they_should",
+            "Your second number has the delay in it. It is the look-ahead alone; the delay is in the milliseconds.",
+        ),
+        Wrong(
             answers.larger_half,
             "one_layer_waits_for_its_right_half",
             "An odd padding is split the other way round: of a convolution's padding the right gets total // 2.",
@@ -189,6 +216,7 @@ look_ahead = Exercise(
     right=(answers.by_needs, answers.by_products),
     examples=lambda generator: [
         (PUBLISHED, 4, 32000),
+        (TINY, 4, 16000),
         ([(3, 1, 4)], 1, 1000),
         ([(4, 1, 1)], 1, 1000),
         ([(10, 5, 1)], 1, 1000),

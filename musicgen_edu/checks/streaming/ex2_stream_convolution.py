@@ -159,6 +159,17 @@ stream_convolution = StreamExercise(
             "dilation.",
         ),
         Wrong(
+            answers.kept_undilated,
+            "as_many_outputs_as_inputs",
+            "You pad for the dilation, but keep kernel - 1 inputs. Keep (kernel - 1) dilation.",
+        ),
+        Wrong(
+            answers.kept_half,
+            "as_many_outputs_as_inputs",
+            "You keep as much as stands at the right end as padding. That is half: an output needs (kernel - 1) "
+            "dilation inputs beside its newest.",
+        ),
+        Wrong(
             answers.piece_only,
             "short_and_empty_pieces_are_pieces",
             "You take what is kept from the newest piece alone. A short piece does not hold enough: take it from what "

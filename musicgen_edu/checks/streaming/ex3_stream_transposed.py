@@ -87,7 +87,7 @@ def _examples(generator):
             layer = fixed(nn.ConvTranspose1d(C, out, 2 * stride, stride))
         return list(torch.randn(2, C, sum(sizes), generator=generator).split(sizes, -1)), layer
 
-    return [case(1, 1, 5, (3, 4, 2)), case(2, 3, 4, (2, 0, 1, 0, 2)), case(1, 2, 3, (1, 1))]
+    return [case(1, 1, 5, (3, 4, 2)), case(2, 3, 4, (2, 0, 1, 0, 2)), case(1, 2, 3, (1, 1)), case(1, 1, 2, (0, 2, 1))]
 
 
 stream_transposed = StreamExercise(
@@ -166,6 +166,16 @@ stream_transposed = StreamExercise(
             answers.empty_raises,
             "an_empty_piece_changes_nothing",
             "torch refuses a transposed convolution of nothing. Skip a piece without inputs.",
+        ),
+        Wrong(
+            answers.end_without_bias,
+            "the_bias_counts_once",
+            "What you yield at the very end has no bias: it comes from what you carry, and there you took it away.",
+        ),
+        Wrong(
+            answers.first_by_number,
+            "an_empty_piece_changes_nothing",
+            "You trim the left end of the first piece, and the first piece may be empty. Trim the first outputs.",
         ),
         Wrong(
             answers.empty_forgets,

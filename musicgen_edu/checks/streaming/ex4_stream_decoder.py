@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .. import Wrong, expect, expect_close, expect_tensor, seal
+from .. import Wrong, expect, expect_tensor, seal
 from . import _decoder as answers
 from ._shared import (
     StreamExercise,
     expect_constant_work,
+    expect_equal,
     expect_every_cut,
     expect_outputs,
     fixed,
@@ -41,7 +42,7 @@ def _expect_beginning(answer, signal: Tensor, frames: int, what: str) -> None:
     layers = _layers()
     until = signal.shape[-1] * 4 - 10  # two frames of look-ahead, and two samples
     found = joined(run(answer, list(signal.split(frames, -1)), *layers)[0])[..., :until]
-    expect_close(found, answers.whole(signal, *layers)[..., :until], what, 1e-4)
+    expect_equal(found, answers.whole(signal, *layers)[..., :until], what)
 
 
 def the_first_piece_goes_through_all_layers(answer):
@@ -131,6 +132,16 @@ stream_decoder = StreamExercise(
             "Your ELU comes before the LSTM. It stands between the LSTM and the transposed convolution.",
         ),
         Wrong(
+            answers.elu_last,
+            "the_first_piece_goes_through_all_layers",
+            "Your ELU comes after the transposed convolution. It stands before it.",
+        ),
+        Wrong(
+            answers.elu_of_memory,
+            "the_first_piece_goes_through_all_layers",
+            "Your ELU takes the LSTM's output alone. Add the shortcut first: F.elu(x + lstm(x)).",
+        ),
+        Wrong(
             answers.no_lstm,
             "the_first_piece_goes_through_all_layers",
             "The LSTM is missing: it comes after the convolution, with its input added.",
@@ -167,6 +178,12 @@ stream_decoder = StreamExercise(
             answers.naive_transposed,
             "a_second_piece_goes_on_from_the_first",
             "Your transposed convolution treats each piece as a clip of its own. Use stream_transposed.",
+        ),
+        Wrong(
+            answers.anew_but_for_the_state,
+            "a_second_piece_goes_on_from_the_first",
+            "Your LSTM goes on, but both convolutions begin anew with each piece. Call stream_convolution and "
+            "stream_transposed once, around the whole stream, and not within the loop.",
         ),
         Wrong(
             answers.all_naive,

@@ -130,6 +130,40 @@ plan_windows = Exercise(
             "The first window has nothing before it: it knows 0 frames.",
         ),
         Wrong(
+            answers.to_the_last_frame,
+            "a_short_clip_is_one_window",
+            "You begin windows as long as there is a start within the clip. The last then makes nothing new: stop when "
+            "a window ends at the end of the clip.",
+        ),
+        Wrong(
+            answers.stride_of_keep,
+            "a_minute_by_hand",
+            "You move on by `keep` frames. That is what two windows share; they move on by longest - keep.",
+        ),
+        Wrong(
+            answers.start_of_new,
+            "a_minute_by_hand",
+            "Your start is the first new frame. A window begins `known` frames before it, with what it keeps.",
+        ),
+        Wrong(
+            answers.known_without_overlap,
+            "a_minute_by_hand",
+            "Your windows do not overlap, yet they are said to know `keep` frames. Each begins `keep` frames before "
+            "the end of the one before.",
+        ),
+        Wrong(
+            answers.one_early,
+            "a_minute_by_hand",
+            "Your windows begin one frame too early: as in a slice, end is the frame after the last one, so start is "
+            "end - keep.",
+        ),
+        Wrong(
+            answers.last_full,
+            "a_minute_by_hand",
+            "You make the last window full by letting it know more. It keeps `keep` frames as all others, and is "
+            "shorter.",
+        ),
+        Wrong(
             answers.keep_as_stride,
             "a_minute_by_hand",
             "You move on by what is kept. Each window keeps `keep` frames and moves on by the rest, longest - keep.",

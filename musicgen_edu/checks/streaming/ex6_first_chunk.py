@@ -8,11 +8,7 @@ import torch
 
 from ...patterns import pattern_table
 from .. import Exercise, Wrong, expect, seal
-
-
-def _first(frames, chunk, look_ahead, K, step_seconds, frame_rate):
-    steps = min(chunk + look_ahead, frames) + K - 1
-    return steps, steps * step_seconds, (frames + K - 1) * step_seconds * frame_rate / frames
+from . import _first_chunk as answers
 
 
 def _found(answer, *arguments) -> tuple[int, float, float]:
@@ -84,86 +80,9 @@ def steps_are_those_of_the_table(answer):
         expect(steps == wanted, f"{case}: expected {wanted} steps, not {steps}")
 
 
-def _with(steps, arguments):
-    """The reference with other steps."""
-    return steps, steps * arguments[4], _first(*arguments)[2]
-
-
-def _waits_for_all(*a):
-    return _with(a[0] + a[3] - 1, a)
-
-
-def _no_look_ahead(*a):
-    return _with(min(a[1], a[0]) + a[3] - 1, a)
-
-
-def _no_delay(*a):
-    return _with(min(a[1] + a[2], a[0]), a)
-
-
-def _delay_of_all(*a):
-    return _with(min(a[1] + a[2], a[0]) + a[3], a)
-
-
-def _every_code_a_step(*a):
-    return _with(min(a[1] + a[2], a[0]) * a[3], a)
-
-
-def _delay_of_each_frame_looked_at(*a):
-    return _with(min(a[1], a[0]) + a[2] * a[3] + a[3] - 1 if a[3] > 1 else _first(*a)[0], a)
-
-
-def _no_end(*a):
-    return _with(a[1] + a[2] + a[3] - 1, a)
-
-
-def _end_counts_the_delay(*a):
-    return _with(min(a[1] + a[2] + a[3] - 1, a[0]), a)
-
-
-def _looks_beyond_the_end(*a):
-    return _with(min(a[1], a[0]) + a[2] + a[3] - 1, a)
-
-
-def _by_frame_rate(*a):
-    steps, _, factor = _first(*a)
-    return steps, steps / a[5], factor
-
-
-def _upside_down(*a):
-    steps, seconds, factor = _first(*a)
-    return steps, seconds, 1 / factor
-
-
-def _step_alone(*a):
-    steps, seconds, _ = _first(*a)
-    return steps, seconds, a[4] * a[5]
-
-
-def _of_the_chunk(*a):
-    steps, seconds, _ = _first(*a)
-    return steps, seconds, seconds * a[5] / min(a[0], a[1])
-
-
-def _simulated(frames, chunk, look_ahead, K, step_seconds, frame_rate):
-    """Step after step, until the frames are complete."""
-    steps, complete = 0, 0
-    while complete < chunk + look_ahead and complete < frames:
-        steps += 1
-        complete = max(0, steps - K + 1)
-    whole = steps + frames - complete
-    return steps, steps * step_seconds, whole * step_seconds / (frames / frame_rate)
-
-
-def _by_last_frame(frames, chunk, look_ahead, K, step_seconds, frame_rate):
-    last = chunk + look_ahead if chunk + look_ahead <= frames else frames  # counted from 1
-    music = frames / frame_rate
-    return last + (K - 1), step_seconds * (last + K - 1), step_seconds * (frames - 1 + K) / music
-
-
 first_chunk = Exercise(
     "first_chunk",
-    reference=_first,
+    reference=answers.first,
     properties=(
         one_step_gives_one_frame_of_one_codebook,
         the_decoder_looks_ahead,
@@ -175,75 +94,90 @@ first_chunk = Exercise(
     ),
     wrong=(
         Wrong(
-            _waits_for_all,
+            answers.waits_for_all,
             "one_step_gives_one_frame_of_one_codebook",
             "You wait for the whole clip. A stream waits for the frames of its first chunk and those that they look "
             "ahead to.",
         ),
         Wrong(
-            _delay_of_all,
+            answers.delay_of_all,
             "one_step_gives_one_frame_of_one_codebook",
             "You count K steps of delay. With one codebook there is none: K - 1.",
         ),
         Wrong(
-            _no_look_ahead,
+            answers.no_look_ahead,
             "the_decoder_looks_ahead",
             "You forget the look-ahead: the end of the chunk depends on frames after it.",
         ),
         Wrong(
-            _no_delay,
+            answers.no_delay,
             "the_pattern_delays",
             "You forget the delay pattern: a frame is complete K - 1 steps after its first code.",
         ),
         Wrong(
-            _every_code_a_step,
+            answers.every_code_a_step,
             "the_pattern_delays",
             "You take a step for each code. In the delay pattern a step makes one code of each codebook, of different "
             "frames.",
         ),
         Wrong(
-            _delay_of_each_frame_looked_at,
+            answers.delay_of_each_frame_looked_at,
             "the_pattern_delays",
             "You multiply the look-ahead by K. A frame more is one step more, whatever K is.",
         ),
         Wrong(
-            _no_end,
+            answers.no_end,
             "a_clip_may_end_before",
             "You wait for frames after the end of the clip, which never come: min(chunk + look_ahead, frames).",
         ),
         Wrong(
-            _end_counts_the_delay,
+            answers.end_counts_the_delay,
             "a_clip_may_end_before",
             "A clip of T frames takes T + K - 1 steps: the limit is on frames, before the delay is added.",
         ),
         Wrong(
-            _looks_beyond_the_end,
+            answers.looks_beyond_the_end,
             "a_clip_may_end_before",
             "Chunk and look-ahead together end at the end of the clip: you limit the chunk alone.",
         ),
         Wrong(
-            _by_frame_rate,
+            answers.by_frame_rate,
             "seconds_are_steps_times_the_time_of_one",
             "You divide by the frame rate: that is how long the music lasts, not how long it takes to make.",
         ),
         Wrong(
-            _upside_down,
+            answers.upside_down,
             "the_factor_is_work_for_a_second_of_music",
             "Your factor is seconds of music for a second of work. Here it is the other way round: below 1 is faster "
             "than it plays.",
         ),
         Wrong(
-            _step_alone,
+            answers.step_alone,
             "the_factor_is_work_for_a_second_of_music",
             "You leave out the K - 1 steps with which a clip ends. In a long clip that is little, in a short one much.",
         ),
         Wrong(
-            _of_the_chunk,
+            answers.of_the_chunk,
             "the_factor_is_work_for_a_second_of_music",
             "That is the factor of the first chunk, which pays for look-ahead and delay. It is asked for the clip.",
         ),
+        Wrong(
+            answers.of_the_chunk_asked_for,
+            "the_factor_is_work_for_a_second_of_music",
+            "You divide by the music of the first chunk. The factor is that of the whole clip, with all its steps.",
+        ),
+        Wrong(
+            answers.all_the_time,
+            "the_factor_is_work_for_a_second_of_music",
+            "That is the time for the whole clip. Divide it by how long the clip plays, frames / frame_rate.",
+        ),
+        Wrong(
+            answers.looks_ahead_at_the_end,
+            "the_factor_is_work_for_a_second_of_music",
+            "You count the look-ahead again. The whole clip takes frames + K - 1 steps: nothing follows its end.",
+        ),
     ),
-    right=(_simulated, _by_last_frame),
+    right=(answers.simulated, answers.by_last_frame),
     examples=lambda generator: [
         (750, 75, 4, 4, 0.018, 50),
         (12, 10, 4, 4, 0.02, 50),
