@@ -72,7 +72,7 @@ class Int8Matrix(NamedTuple):
 
     def _multiply(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., out] and [..., 1], whose product is wanted."""
-        largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True).clamp_min_(SMALLEST)
+        largest = x.abs().amax(-1, keepdim=True).clamp_min_(SMALLEST)  # vector_norm(x, inf) takes three times as long
         return _product(x / largest, self.packed, self.levels, 1 / self.levels), largest
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 
 import pytest
 import torch
@@ -13,7 +14,16 @@ from judges import SMALL_DECODER, our_lm, spread
 from musicgen_edu import cuda_graph, decoder_step, lm
 from musicgen_edu.cuda_graph import StaticStep, record
 from musicgen_edu.decoder import Condition, Decoder
-from musicgen_edu.decoder_step import LARGE, Linear, LinearForFewRows, StepWeights, matrix, single_step, static_step
+from musicgen_edu.decoder_step import (
+    LARGE,
+    Linear,
+    LinearForFewRows,
+    LinearForMoreRows,
+    StepWeights,
+    matrix,
+    single_step,
+    static_step,
+)
 from musicgen_edu.generation import Sampling, generate_codes, run_steps
 from musicgen_edu.lm import LMConfig, MusicgenLM
 from musicgen_edu.patterns import pattern_table
@@ -44,14 +54,18 @@ def random_texts(decoder: Decoder, rows: int) -> list:
     return decoder.prepare(Condition(torch.randn(rows, 7, 24), mask))
 
 
+WITH_ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="a PyTorch without oneDNN")
+
+
+@pytest.mark.parametrize("form", [LinearForFewRows, pytest.param(LinearForMoreRows, marks=WITH_ONEDNN)])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("trial", range(4))
-def test_the_form_for_few_rows_is_the_same_product(trial, bias):
+def test_the_forms_for_several_rows_are_the_same_product(trial, bias, form):
     torch.manual_seed(trial)
     B, inputs, outputs = torch.randint(1, 50, (3,)).tolist()
     layer = torch.nn.Linear(inputs, outputs, bias=bias).requires_grad_(False)
     x, y = torch.randn(B, inputs), torch.randn(B, outputs)
-    form = LinearForFewRows(layer.weight, layer.bias)
+    form = form(layer.weight, layer.bias)
     torch.testing.assert_close(form(x), layer(x), atol=1e-6, rtol=1e-5)
     assert form(x).is_contiguous()  # what follows is four times slower otherwise
     expected = y + layer(x)
@@ -59,25 +73,31 @@ def test_the_form_for_few_rows_is_the_same_product(trial, bias):
     torch.testing.assert_close(y, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_only_two_or_three_rows_of_a_large_float32_matrix_take_that_form():
+@WITH_ONEDNN
+def test_only_several_long_rows_of_a_large_float32_matrix_take_those_forms():
     large = torch.nn.Linear(LARGE // 512, 512)
     forms = [type(matrix(large, rows)) for rows in range(1, 6)]
-    assert forms == [Linear, LinearForFewRows, LinearForFewRows, Linear, Linear]
+    assert forms == [Linear, LinearForFewRows, LinearForFewRows, LinearForMoreRows, LinearForMoreRows]
     assert type(matrix(torch.nn.Linear(LARGE // 512 - 1, 512), 2)) is Linear
-    assert type(matrix(large.bfloat16(), 2)) is Linear
-    form = matrix(torch.nn.Linear(LARGE // 512, 512), 2)
-    assert form.weight.untyped_storage().nbytes() == 4 * LARGE
+    long = decoder_step.LONG
+    shapes = [(n, 2 * LARGE // long) for n in (long - 1, long)]
+    assert [type(matrix(torch.nn.Linear(*shape), 2)) for shape in shapes] == [Linear, LinearForFewRows]
+    assert {type(matrix(large.bfloat16(), rows)) for rows in (2, 8)} == {Linear}
+    for rows in (1, 2, 8):
+        assert matrix(large.float(), rows).weight.untyped_storage().nbytes() == 4 * LARGE
 
 
-@pytest.mark.parametrize("rows", [2, 3])
-def test_steps_in_the_form_for_few_rows_equal_the_forward(monkeypatch, rows):
+@pytest.mark.parametrize("rows", [2, 3, pytest.param(6, marks=WITH_ONEDNN)])
+def test_steps_in_the_forms_for_several_rows_equal_the_forward(monkeypatch, rows):
     monkeypatch.setattr(decoder_step, "LARGE", 1)
+    monkeypatch.setattr(decoder_step, "LONG", 1)
     model = random_lm(bias=True, head_bias=True)
     sequence, states = torch.randint(0, 17, (rows, 4, 9)), torch.randn(1, 5, 20)
     full = torch.cat([model(sequence[:1], states), model(sequence[1:])])
     state = model.start(rows, 9, model.project_text(states, torch.ones(1, 5)))
-    assert isinstance(state.heads, LinearForFewRows)
-    assert isinstance(state.weights.layers[1].up, LinearForFewRows)
+    form = LinearForFewRows if rows < 4 else LinearForMoreRows
+    assert isinstance(state.heads, form)
+    assert isinstance(state.weights.layers[1].up, form)
     for s in range(9):
         torch.testing.assert_close(model.step(sequence[..., s : s + 1], state), full[:, :, s], atol=1e-4, rtol=1e-4)
 
@@ -100,18 +120,28 @@ def test_the_static_step_equals_the_single_step(bias, rows):
     assert fixed.length == 0
 
 
+class Replayed(StaticStep):
+    """As a recording has it: the logits of each step lie where those of the step before lay."""
+
+    def run(self):
+        place = self.logits
+        self.compute()
+        if place is not None:
+            self.logits = place.copy_(self.logits)
+
+
 @pytest.mark.parametrize("prompt", [1, 5])
 def test_static_steps_of_a_model_equal_its_steps_also_after_a_prompt_and_beyond_the_table_of_positions(prompt):
     model, steps = random_lm(), 30  # the table has 16 rows
+    twin = copy.deepcopy(model)  # its table grows by itself
     condition = model.project_text(torch.randn(2, 5, 20), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]))
     sequence = torch.randint(0, 17, (4, 4, steps))
-    plain, state = model.start(4, steps, condition), model.start(4, steps, condition)
+    plain, state = twin.start(4, steps, condition), model.start(4, steps, condition)
     state.cache.memory.fill_(torch.nan)  # memory that nobody has written may hold anything
-    for each in (plain, state):
-        model.step(sequence[:, :, :prompt], each)
-    static, given = StaticStep(model, state), []
+    twin.step(sequence[:, :, :prompt], plain), model.step(sequence[:, :, :prompt], state)
+    static, given = Replayed(model, state), []
     for s in range(prompt, steps):
-        expected = model.step(sequence[:, :, s : s + 1], plain)
+        expected = twin.step(sequence[:, :, s : s + 1], plain)
         given.append((static(sequence[:, :, s : s + 1]), expected))
     for logits, expected in given:  # only now: a later step must not write over what an earlier one gave
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)

@@ -59,6 +59,19 @@ class Published:
         self.model.generation_config.save_pretrained(folder)
 
 
+def make_lively(decoder: torch.nn.Module) -> None:
+    """Let a token change what follows.
+
+    In a random model positions and text say the same at each step, and attention is an average: the loudest logit
+    stays the loudest, and greedy tokens repeat themselves. So tokens get larger vectors, and queries choose.
+    """
+    with torch.no_grad():
+        for table in decoder.embed_tokens:
+            table.weight.mul_(10)
+        for layer in decoder.layers:
+            layer.self_attn.q_proj.weight.mul_(4)
+
+
 def write_checkpoint(folder: str) -> None:
     """A MusicGen of full size with random weights that matter."""
     from transformers import MusicgenConfig, MusicgenForConditionalGeneration, T5Config
@@ -73,6 +86,7 @@ def write_checkpoint(folder: str) -> None:
     )
     model = MusicgenForConditionalGeneration(config).eval()
     spread(model)
+    make_lively(model.decoder.model.decoder)
     fit_codebooks(model.audio_encoder)
     model.generation_config.update(decoder_start_token_id=2048, bos_token_id=2048, pad_token_id=2048)
     save_musicgen(Published(model), Path(folder))
@@ -142,11 +156,11 @@ def test_full_size_tokens_and_audio_equal_transformers_and_loading_takes_little_
     assert child("load_theirs", folder, folder / "theirs.safetensors") == {"missing": []}
     ours, theirs = load_file(folder / "ours.safetensors"), load_file(folder / "theirs.safetensors")
     assert ours["codes"].shape == (1, 4, STEPS - 3)
-    K = ours["codes"].shape[1]
-    assert ours["codes"].unique().numel() > K  # one token a codebook all along would make the comparison empty
+    different = ours["codes"].unique().numel()
+    assert different > 20  # the same few tokens all along would make the comparison empty
     assert torch.equal(ours["codes"], theirs["codes"])
     difference = (ours["audio"] - theirs["audio"]).abs().max() / theirs["audio"].abs().max()
-    print(f"\naudio differs by {difference:.1e} of its peak; float32: {told(measured)}")
+    print(f"\n{different} different tokens; audio differs by {difference:.1e} of its peak; float32: {told(measured)}")
     assert difference < 1e-4
     check_memory(measured)
 

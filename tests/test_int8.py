@@ -84,6 +84,14 @@ def test_a_row_does_not_depend_on_the_others_and_a_row_of_zeros_gives_the_bias(b
     assert torch.equal(together[3], linear.bias if bias else torch.zeros(33))
 
 
+def test_a_row_of_zeros_is_not_divided_by_zero(monkeypatch):
+    """What a NaN becomes as an integer is up to the processor."""
+    product, seen = int8._product, []
+    monkeypatch.setattr(int8, "_product", lambda x, *others: (seen.append(x), product(x, *others))[1])
+    Int8Linear(random_linear(48, 33, False))(torch.zeros(2, 48))
+    assert torch.equal(seen[-1], torch.zeros(2, 48))
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_both_uses_of_a_matrix_agree_for_every_layout(bias):
     layer = Int8Linear(random_linear(48, 33, bias))
@@ -122,6 +130,19 @@ def test_a_processor_whose_sums_overflow_gets_inputs_of_seven_bits(monkeypatch):
         exact = nn.functional.linear(x.double(), linear.weight.double(), linear.bias.double())
         error = (Int8Linear(linear)(x).double() - exact).abs()
         assert (error <= bound(linear, x, 63)).all()
+    finally:
+        input_levels.cache_clear()
+
+
+def test_a_processor_whose_sums_are_exact_gets_inputs_of_eight_bits(monkeypatch):
+    def exact(x, packed, levels, scale):
+        weight = torch.ops.quantized.linear_unpack(packed)[0].dequantize()
+        return ((x / scale).round().clamp(-levels - 1, levels) * scale) @ weight.t()
+
+    monkeypatch.setattr(int8, "_product", exact)
+    input_levels.cache_clear()
+    try:
+        assert input_levels() == 127
     finally:
         input_levels.cache_clear()
 
