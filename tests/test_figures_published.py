@@ -102,6 +102,7 @@ def test_the_shortest_step_is_bytes_over_bandwidth(monkeypatch):
         "musicgen_edu.figures_published.figure_picture", lambda figure, told: drawn.extend(figure.axes) or told
     )
     assert "small, large" in step_bounds({"small": 1e9, "large": 4e9}, 2e10)
-    for line, size in zip(drawn[0].lines, (1e9, 4e9), strict=False):
+    assert [line.get_label() for line in drawn[0].lines[:2]] == ["large", "small"]  # from the top down
+    for line, size in zip(drawn[0].lines[:2], (4e9, 1e9), strict=True):
         for gigabytes, milliseconds in zip(line.get_xdata(), line.get_ydata(), strict=True):
             assert milliseconds / 1000 * gigabytes * 1e9 == pytest.approx(size)
