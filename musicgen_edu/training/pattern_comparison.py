@@ -1,6 +1,6 @@
 """The patterns compared on equal terms: `python -m musicgen_edu.training.pattern_comparison --write`.
 
-The units (`pattern_units`) that are missing are done first: about 45 minutes of one CPU core in all. A run that is
+The units (`pattern_units`) that are missing are done first: about 75 minutes of one CPU core in all. A run that is
 stopped goes on. Then the results go to assets/measurements: figures, tables and a clip of each pattern.
 
 --list names the missing units, --unit NAME does one, --quick does a small comparison in seconds and prints it.

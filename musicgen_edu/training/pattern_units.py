@@ -59,6 +59,9 @@ EXPERIMENTS = {
     "synthetic": Experiment("synthetic", 32, Terms(layers=2, checks=(50, 100, 200, 400)), tuple(PATTERNS)),
     "music": Experiment("music", 128, Terms(batch=8, bfloat16=True)),
     "music-muon": Experiment("music", 128, Terms(batch=8, bfloat16=True, learning_rate=5e-3, muon=True)),
+    "music-wide": Experiment(
+        "music", 128, Terms(dim=128, batch=8, bfloat16=True, learning_rate=5e-3, muon=True), seeds=(0,)
+    ),
 }
 
 
