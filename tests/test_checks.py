@@ -6,6 +6,7 @@ import importlib
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -186,6 +187,27 @@ def test_a_wrong_answer_is_told_the_property_and_a_hint(answer, told):
     for part in told:
         assert part in str(caught.value)
     assert caught.value._render_traceback_() == [f"CheckFailed: {caught.value}"]
+
+
+def test_a_mistake_is_known_by_the_property_that_it_breaks():
+    def answer(x):
+        return (x * x).flatten() if x.shape == (2, 3) else x * x  # on the examples that of another property
+
+    with pytest.raises(CheckFailed, match=r"property 1 of 3.*\n.*\n.*like none of the 5 mistakes on record"):
+        DOUBLE(answer)
+
+
+def test_a_mistake_that_does_not_come_alone_is_still_known():
+    def answer(x):
+        if x.numel() == 0:
+            raise RuntimeError("nothing to square")
+        return x * x
+
+    def examples(generator):
+        return [(torch.randn(size, generator=generator).requires_grad_(),) for size in (0, 2)]
+
+    with pytest.raises(CheckFailed, match="Hint: that is the square"):
+        replace(DOUBLE, examples=examples)(answer)
 
 
 def test_a_warning_or_a_progress_bar_is_no_mistake(capsys, recwarn):
