@@ -23,6 +23,7 @@ GOOD = {
     "a flag and codes": file(("codes", "I64", [2, 2], 0, 32), ("inited", "BOOL", [1], 32, 33), body=33),
     "a single number": file(("scale", "F32", [], 0, 4), ("b", "U8", [3], 4, 7), body=7),
     "an empty tensor": file(("a", "F32", [0, 3], 0, 0), ("b", "F32", [1], 0, 4), body=4),
+    "an empty tensor, named last": file(("b", "F32", [1], 0, 4), ("none", "F32", [0, 3], 0, 0), body=4),
     "names in another order than bytes": file(("a", "F32", [4], 8, 24), ("b", "F64", [1], 0, 8), body=24),
     "forty tensors": file(*((f"layers.{i}.weight", "F32", [2], 8 * i, 8 * i + 8) for i in range(40)), body=320),
     "a note": file(("a", "F32", [2], 0, 8), body=8, __metadata__={"format": "pt"}),
@@ -59,6 +60,7 @@ OVERLAPS = {
 TELLING = (  # enough to tell all answers on record apart
     *(GOOD[what] for what in ("two tensors", "a flag and codes", "names in another order than bytes", "forty tensors")),
     GOOD["a note"],
+    *(GOOD[what] for what in ("a single number", "an empty tensor", "an empty tensor, named last")),
     CUT_IN_HEADER["a header longer than the file"],
     BEYOND["a file that ends in its last tensor"],
     MISFITS["24 bytes for 5 numbers"],

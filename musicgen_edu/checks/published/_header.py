@@ -157,6 +157,12 @@ def in_order_of_names(data):
     return checked(data, as_it_stands(data), by_name=True)
 
 
+def by_begin_only(data):
+    """Two tensors that begin at the same byte, one of them empty, stay in the order of the header."""
+    found = as_it_stands(data)
+    return checked(data, dict(sorted(found.items(), key=lambda item: item[1][2])), by_name=True)
+
+
 def sizes_by_digits(data):
     found = as_it_stands(data)
     for dtype, shape, begin, end in found.values():
@@ -216,6 +222,19 @@ def by_struct(data):
     for (_, one), (two, _) in pairwise([(0, 8 + length), *ranges, (len(data), 0)]):
         if one != two:
             raise ValueError("overlap or hole")
+    return found
+
+
+def owners(data):
+    """A mark on each byte that has an owner: no mark twice, and none missing."""
+    length = int.from_bytes(data[:8], "little")
+    found, marks = as_it_stands(data), bytearray(max(0, len(data) - 8 - length))
+    for dtype, shape, begin, end in found.values():
+        begin, end = begin - 8 - length, end - 8 - length
+        require(0 <= begin <= end <= len(marks) and end - begin == math.prod(shape) * SIZES[dtype], "size")
+        require(not any(marks[begin:end]), "overlap")
+        marks[begin:end] = b"\x01" * (end - begin)
+    require(8 + length + sum(marks) == len(data), "hole")
     return found
 
 

@@ -112,6 +112,42 @@ def drops(key):
         return []
 
 
+def falls_through(key):
+    try:
+        return mapped(key)
+    except ValueError:
+        return None
+
+
+def looked_up(key):
+    """The table is asked, and raises what dictionaries raise."""
+    return list(_table()[key])
+
+
+def biases_for_all(key):
+    """Each ending `weight` may be a `bias` as well."""
+    try:
+        return mapped(key)
+    except ValueError:
+        if not key.endswith(".bias"):
+            raise
+    return [f"{name.removesuffix('weight')}bias" for name in mapped(f"{key.removesuffix('bias')}weight")]
+
+
+def any_word(key):
+    """Whatever stands between two dots is taken for a number."""
+    parts = re.fullmatch(r"(emb|linears|transformer\.layers)\.([^.]+)\.(.+)", key)
+    if not parts:
+        return mapped(key)
+    return [name.replace(".999.", f".{parts[2]}.") for name in mapped(f"{parts[1]}.999.{parts[3]}")]
+
+
+def layers_anywhere(key):
+    """What stands before the layers is not looked at."""
+    match = re.search(r"transformer\.layers\..*", key)
+    return mapped(match[0] if match else key)
+
+
 def open_ended(key):
     """A pattern is sought at the beginning of a key, whatever follows."""
     for pattern, _ in LM_NAMES:
@@ -138,6 +174,16 @@ def replaced(key):
     for old, new in pieces.items():
         key = key.replace(old, new)
     return [key.replace("in_proj_", f"{letter}_proj.") for letter in "qkv"] if "in_proj_" in key else [key]
+
+
+def allowed_then_replaced(key):
+    """First whether the whole key is of this model, then piece after piece."""
+    within = r"(self_attn|cross_attention)\.(in_proj_weight|out_proj\.weight)|linear[12]\.weight"
+    within += r"|norm(1|2|_cross)\.(weight|bias)"
+    ends = rf"(emb|linears)\.\d+\.weight|(out_norm\.|{re.escape(TEXT)})(weight|bias)"
+    if not re.fullmatch(rf"{ends}|transformer\.layers\.\d+\.({within})", key):
+        raise ValueError(f"not a key of this model: {key}")
+    return replaced(key)
 
 
 @cache

@@ -40,6 +40,19 @@ def root_of_width(queries, states, mask, projection, key, value, masked):
     return attended(queries * (d / D) ** 0.5, states, mask, projection, key, value, masked)
 
 
+def whole_width(queries, states, mask, projection, key, value, masked):
+    """Scores over d, not over its root."""
+    return attended(queries / queries.shape[-1] ** 0.5, states, mask, projection, key, value, masked)
+
+
+def keys_as_values(queries, states, mask, projection, key, value, masked):
+    return attended(queries, states, mask, projection, value, key, masked)
+
+
+def keys_twice(queries, states, mask, projection, key, value, masked):
+    return attended(queries, states, mask, projection, key, key, masked)
+
+
 def over_steps(queries, states, mask, projection, key, value, masked):
     words = _words(states, mask, projection)
     scores = _scores(queries, words, key)
@@ -123,6 +136,12 @@ def not_a_number(queries, states, mask, projection, key, value, masked):
     return scores.softmax(-1) @ value(words)
 
 
+def all_or_nothing(queries, states, mask, projection, key, value, masked):
+    """One row without words is enough for zeros everywhere."""
+    found = attended(queries, states, mask, projection, key, value, masked)
+    return found if mask.any(1).all() else torch.zeros_like(found)
+
+
 def first_row_s_mask(queries, states, mask, projection, key, value, masked):
     """One mask for the whole batch."""
     words = _words(states, mask, projection)
@@ -148,6 +167,13 @@ def row_by_row(queries, states, mask, projection, key, value, masked):
         below = odds.sum(-1, keepdim=True) + (0 if masked else int((~keep).sum()))
         rows.append(odds @ value(words) / below if keep.any() else torch.zeros_like(q))
     return torch.stack(rows)
+
+
+def odds(queries, states, mask, projection, key, value, masked):
+    """The softmax by hand: hidden words have no odds, and where nothing has any, nothing is divided."""
+    words = _words(states, mask, projection)
+    found = _scores(queries, words, key).exp() * (mask[:, None] if masked else 1)
+    return found @ value(words) / found.sum(-1, keepdim=True).clamp(min=1e-9)
 
 
 def by_einsum(queries, states, mask, projection, key, value, masked):

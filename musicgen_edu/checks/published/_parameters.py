@@ -87,6 +87,15 @@ def no_cross_attention(config):
     return _layers(config, attention=4, norms=4)
 
 
+def one_attention(config):
+    return _layers(config, attention=4)
+
+
+def heads_apart(config):
+    """Four matrices D * D for each head."""
+    return _layers(config, attention=8 * config.heads)
+
+
 def text_wide_keys(config):
     """Keys and values of cross-attention straight from the text encoder's states."""
     D = config.dim

@@ -58,6 +58,9 @@ default_axis = with_fold("default_axis", lambda g, v, key: g * F.normalize(v))
 over_all = with_fold("over_all", lambda g, v, key: g * v / v.norm())
 over_taps = with_fold("over_taps", lambda g, v, key: g * v / v.norm(dim=-1, keepdim=True))
 over_filters = with_fold("over_filters", lambda g, v, key: g * v / v.norm(dim=0, keepdim=True))
+along_outputs = with_fold("along_outputs", lambda g, v, key: g * v / v.norm(dim=(0, 2), keepdim=True))
+without_g = with_fold("without_g", lambda g, v, key: v / v.norm(dim=(1, 2), keepdim=True))
+padded_norm = with_fold("padded_norm", lambda g, v, key: g * v / (v.norm(dim=(1, 2), keepdim=True) + 1e-5))
 
 
 def by_output(tensors):
@@ -109,6 +112,19 @@ def others_dropped(tensors):
     return {key: tensor for key, tensor in fold_all(tensors).items() if key not in tensors}
 
 
+def one_after_another(tensors):
+    """The last length that was seen is taken to belong to a direction."""
+    found, g = {}, None
+    for key, tensor in tensors.items():
+        if key.endswith((f".{OLD[0]}", f".{NEW[0]}")):
+            g = tensor
+        elif key.endswith((f".{OLD[1]}", f".{NEW[1]}")):
+            found[key.removesuffix(OLD[1]).removesuffix(NEW[1]) + "weight"] = library(g, tensor, key)
+        else:
+            found[key] = tensor
+    return found
+
+
 def first_only(tensors):
     found, rest = fold_all(tensors), dict(tensors)
     for key in [key for key in found if key not in tensors][:1]:
@@ -144,6 +160,18 @@ def by_pairs(tensors):
                 stem = key[: -len(g_end)]
                 rows = zip(tensors[key], tensors[stem + v_end], strict=True)
                 found[stem + "weight"] = torch.stack([length * row / row.norm() for length, row in rows])
+    return found
+
+
+def popped(tensors):
+    """Pairs are taken out of a copy, and the norm is that of a matrix."""
+    found = dict(tensors)
+    for key in tensors:
+        for g_name, v_name in (OLD, NEW):
+            if key.endswith(f".{g_name}"):
+                stem = key.removesuffix(g_name)
+                g, v = found.pop(key), found.pop(stem + v_name)
+                found[f"{stem}weight"] = (g / torch.linalg.matrix_norm(v, keepdim=True)) * v
     return found
 
 

@@ -22,7 +22,10 @@ UNKNOWN = (
     "out_norm.weight_g",
     "rvq.layers.0.weight",
     "ema.emb.0.weight",
+    "ema.transformer.layers.0.norm1.weight",
     "condition_provider.conditioners.self_wav.output_proj.weight",
+    "linears.last.weight",
+    "transformer.layers.first.norm1.weight",
 )
 
 EXAMPLES = (  # enough to tell all answers on record apart
@@ -36,7 +39,7 @@ EXAMPLES = (  # enough to tell all answers on record apart
     "transformer.layers.10.linear1.weight",
     "transformer.layers.0.norm2.weight",
     "transformer.layers.0.norm_cross.bias",
-    *(UNKNOWN[i] for i in (0, 3, 6)),
+    *(UNKNOWN[i] for i in (0, 2, 3, 6, 7, 9)),
 )
 
 
@@ -216,6 +219,21 @@ map_key = Exercise(
             "You drop what you do not know. If that is a bias which the model has and you forgot, nobody will notice.",
         ),
         Wrong(
+            answers.falls_through,
+            "a_key_that_nobody_knows_is_refused",
+            "Where no line of yours fits, the function ends and returns None: let it end in `raise ValueError(key)`.",
+        ),
+        Wrong(
+            answers.looked_up,
+            "a_key_that_nobody_knows_is_refused",
+            "A dictionary that does not have a key raises a KeyError. That is no ValueError: ask with `in`, and raise.",
+        ),
+        Wrong(
+            answers.biases_for_all,
+            "a_key_that_nobody_knows_is_refused",
+            "You let everything have a bias. Only the norms and `output_proj` have one: a bias elsewhere is unknown.",
+        ),
+        Wrong(
             answers.replaced,
             "a_key_that_nobody_knows_is_refused",
             "You replace piece after piece. What is not replaced goes through as it is: ask at the end whether the key "
@@ -227,12 +245,22 @@ map_key = Exercise(
             "You look at the end of a key only: re.search does not ask what stands before. re.fullmatch does.",
         ),
         Wrong(
+            answers.any_word,
+            "a_key_that_nobody_knows_is_refused",
+            "Where the table has k or i you take any word. There stands a number: isdigit, or \\d+ in a pattern.",
+        ),
+        Wrong(
+            answers.layers_anywhere,
+            "a_key_that_nobody_knows_is_refused",
+            "You look for a layer's key anywhere: re.search does not ask what stands before. re.fullmatch does.",
+        ),
+        Wrong(
             answers.open_ended,
             "a_key_that_nobody_knows_is_refused",
             "You look at the beginning of a key only: re.match does not ask how the key goes on. re.fullmatch does.",
         ),
     ),
-    right=(answers.by_parts, answers.by_table),
+    right=(answers.by_parts, answers.by_table, answers.allowed_then_replaced),
     examples=lambda generator: [(key,) for key in EXAMPLES],
 )
 

@@ -75,13 +75,17 @@ def _keys_values_queries(weight):
     return k, v, q
 
 
+def _queries_values_keys(weight):
+    q, k, v = _split(weight)
+    return q, v, k
+
+
 def _pieces_of_three(weight):
     return weight.split(3)
 
 
 def _columns(weight):
-    D = weight.shape[1]
-    return [part.reshape(-1, D) for part in weight.T.chunk(3)] if D % 3 == 0 else weight.chunk(3, dim=1)
+    return weight.chunk(3, dim=1)
 
 
 def _every_third(weight):
@@ -230,6 +234,11 @@ split_in_proj = Exercise(
             _keys_values_queries,
             "each_is_a_block_of_rows",
             "You give keys, values, queries. The order in the file is queries, keys, values.",
+        ),
+        Wrong(
+            _queries_values_keys,
+            "each_is_a_block_of_rows",
+            "You give queries, values, keys. The order in the file is queries, keys, values.",
         ),
         Wrong(
             _transposed,

@@ -90,12 +90,14 @@ def all_else_stays(answer):
 
 def a_model_is_folded_as_torch_does(answer):
     """A model of several layers, in either format: plain layers with the folded weights compute the same."""
-    for names in (OLD, NEW):
+    for names, backwards in ((OLD, False), (NEW, False), (OLD, True)):
         made = [nn.Conv1d(2, 6, 5), nn.ConvTranspose1d(6, 4, 4, stride=2), nn.Conv1d(4, 1, 3)]
         plain = nn.Sequential(nn.Conv1d(2, 6, 5), nn.ConvTranspose1d(6, 4, 4, stride=2), nn.Conv1d(4, 1, 3))
         tensors = {}
         for i, layer in enumerate(made):
             tensors |= _stored(f"{i}.", layer, names) | {f"{i}.bias": layer.bias.detach()}
+        if backwards:  # a dictionary promises no order
+            tensors = dict(reversed(tensors.items()))
         plain.load_state_dict(_folded(answer, tensors, set(plain.state_dict())))
         x = torch.randn(2, 2, 20)
         expect_close(plain(x), nn.Sequential(*made)(x), f"three layers, {names[0]}")
@@ -112,6 +114,7 @@ def _examples(generator):
         ({CONV + NEW[0]: conv[0], CONV + NEW[1]: conv[1], f"{UP}weight_g": up[0], f"{UP}weight_v": up[1]},),
         ({f"{UP}weight_g": conv[0], f"{UP}weight_v": conv[1], "x.lstm.weight_hh_l0": normal(4, 1)},),
         ({CONV + NEW[0]: conv[0], CONV + NEW[1]: conv[1]},),
+        ({f"{CONV}weight_v": conv[1], f"{CONV}weight_g": conv[0]},),
     ]
 
 
@@ -173,6 +176,16 @@ fold_weight_norm = Exercise(
             "You divide by the root of the mean of squares. It is their sum that counts, not their mean.",
         ),
         Wrong(
+            answers.without_g,
+            "a_weight_is_as_long_as_g_says",
+            "Your weights all have the length 1. That is the direction: multiply it by g.",
+        ),
+        Wrong(
+            answers.padded_norm,
+            "a_weight_is_as_long_as_g_says",
+            "You add a small number to the norm. Short directions then come out too short: divide by the norm itself.",
+        ),
+        Wrong(
             answers.default_axis,
             "a_weight_is_as_long_as_g_says",
             "F.normalize takes the norm over dimension 1 unless told otherwise: over channels, each tap by itself.",
@@ -186,6 +199,11 @@ fold_weight_norm = Exercise(
             answers.over_taps,
             "each_filter_has_its_own_norm",
             "You take the norm over the taps of each channel. A filter is all its channels and taps together.",
+        ),
+        Wrong(
+            answers.along_outputs,
+            "each_filter_has_its_own_norm",
+            "You take the norm over dimensions 0 and 2. It runs over all but the first: 1 and 2.",
         ),
         Wrong(
             answers.over_filters,
@@ -224,12 +242,17 @@ fold_weight_norm = Exercise(
             "You return what you have folded, and nothing else: biases, LSTM and codebooks are gone.",
         ),
         Wrong(
+            answers.one_after_another,
+            "a_model_is_folded_as_torch_does",
+            "You take the g that you saw last. The keys may stand in any order: look the partner up by its name.",
+        ),
+        Wrong(
             answers.first_only,
             "a_model_is_folded_as_torch_does",
             "You fold one layer and stop. Does a `return` or `break` stand within the loop?",
         ),
     ),
-    right=(answers.by_torch, answers.by_pairs, answers.by_einsum),
+    right=(answers.by_torch, answers.by_pairs, answers.by_einsum, answers.popped),
     examples=_examples,
     picture=_picture,
 )

@@ -192,6 +192,11 @@ read_header = Exercise(
             "You expect the ranges in the order of the header. They may stand in any order: sort them first.",
         ),
         Wrong(
+            answers.by_begin_only,
+            "any_number_of_tensors_is_read",
+            "You sort by the first byte alone. An empty tensor begins where the next one does: sort by both numbers.",
+        ),
+        Wrong(
             answers.note_as_tensor,
             "a_note_is_no_tensor",
             "You treat __metadata__ as a tensor. It holds text, such as the program that wrote the file: leave it out.",
@@ -227,7 +232,7 @@ read_header = Exercise(
         Wrong(
             answers.size_unchecked,
             "a_range_that_does_not_fit_is_refused",
-            "You do not compare a range with what its shape and type take.",
+            "You do not compare a range with what its shape and type take, or not both ways: more is as wrong as less.",
         ),
         Wrong(
             answers.inside_only,
@@ -257,7 +262,7 @@ read_header = Exercise(
             "You accept bytes behind the last tensor. The ranges have to end where the file does.",
         ),
     ),
-    right=(answers.by_struct, answers.by_library),
+    right=(answers.by_struct, answers.by_library, answers.owners),
     examples=lambda generator: [(data,) for data in files.TELLING],
     picture=_picture,
 )

@@ -180,6 +180,11 @@ parameters_of = Exercise(
             "4 D² and a norm before it.",
         ),
         Wrong(
+            answers.one_attention,
+            "a_layer_by_hand",
+            "You count the matrices of one attention. A layer has two, to the music and to the text: 4 D² each.",
+        ),
+        Wrong(
             answers.text_wide_keys,
             "a_layer_by_hand",
             "You let keys and values of the text begin at the text encoder's width. It has been projected to D before.",
@@ -234,6 +239,11 @@ parameters_of = Exercise(
             answers.norm_in_each,
             "layers_are_alike_and_end_in_one_norm",
             "You count the last norm in each layer. It stands once, after all of them.",
+        ),
+        Wrong(
+            answers.heads_apart,
+            "published_sizes_come_out",
+            "You count matrices D × D for each head. The heads share them: each has D / heads of the rows.",
         ),
     ),
     right=(answers.added_up, answers.of_layers),

@@ -145,6 +145,16 @@ attend_to_text = Exercise(
             "Your softmax runs over the steps. Each step weighs the words: the last axis of the scores.",
         ),
         Wrong(
+            answers.keys_as_values,
+            "one_word_answers_alone",
+            "You have exchanged `key` and `value`: scores come from keys, the result from values.",
+        ),
+        Wrong(
+            answers.keys_twice,
+            "one_word_answers_alone",
+            "You weigh the keys. They are for the scores; what is weighed and added are the values.",
+        ),
+        Wrong(
             answers.words_hidden,
             "one_word_answers_alone",
             "You hide the words and leave the padding: True in the mask means that there is a word.",
@@ -153,6 +163,11 @@ attend_to_text = Exercise(
             answers.no_root,
             "words_are_weighed_by_their_scores",
             "You do not divide the scores by the root of d.",
+        ),
+        Wrong(
+            answers.whole_width,
+            "words_are_weighed_by_their_scores",
+            "You divide the scores by d. It is the root of d.",
         ),
         Wrong(
             answers.root_of_width,
@@ -192,8 +207,8 @@ attend_to_text = Exercise(
         Wrong(
             answers.never_masked,
             "masked_padding_makes_no_difference",
-            "Scores times mask are 0 where there is padding, and so they were before: exp(0) = 1 is a share like any "
-            "other. What is to have no share needs a score of minus infinity.",
+            "With masked = True your padding still has a share. A score of 0 does not hide it, for exp(0) = 1; nor do "
+            "zeros after the softmax, for the others do not grow. Before it, the score has to be minus infinity.",
         ),
         Wrong(
             answers.mask_added,
@@ -210,8 +225,13 @@ attend_to_text = Exercise(
             "an_empty_prompt_gives_zeros",
             "A softmax over minus infinity alone is 0 / 0. Guidance sends such rows at every step: they are to give 0.",
         ),
+        Wrong(
+            answers.all_or_nothing,
+            "an_empty_prompt_gives_zeros",
+            "One row without words empties the whole batch. Ask row by row: mask.any(1).",
+        ),
     ),
-    right=(answers.by_torch, answers.row_by_row, answers.by_einsum),
+    right=(answers.by_torch, answers.row_by_row, answers.by_einsum, answers.odds),
     examples=_examples,
     picture=_picture,
 )
