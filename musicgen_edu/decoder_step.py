@@ -64,8 +64,8 @@ class LinearForFewRows(NamedTuple):
     """A large matrix [out, in] and a bias [out] or None, for two or three rows in float32 on the CPU.
 
     x W^T and (W x^T)^T are the same, but MKL (2024.2) computes the first as one product of matrix and vector after
-    the other, which reads W once for each row, and the second in one go, which reads it once: 218 and 103 ms for the
-    layers of MusicGen small at two rows, on one core. At one row they are equal; for four and more see below.
+    the other, which reads W once for each row, and the second in one go, which reads it once: at two rows that takes
+    about half the time. At one row they are equal; for four and more see below.
     """
 
     weight: Tensor
@@ -86,7 +86,7 @@ class LinearForFewRows(NamedTuple):
 class LinearForMoreRows(NamedTuple):
     """A large matrix [out, in] and a bias [out] or None, for four rows and more in float32 on the CPU.
 
-    oneDNN in place of MKL: 209 and 315 ms for the layers of MusicGen small at 16 rows, on one core of an AMD EPYC.
+    oneDNN in place of MKL, which takes longer for them; `benchmarks/step_time.py --batches 8` shows the whole.
     """
 
     weight: Tensor
