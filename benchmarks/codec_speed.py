@@ -20,10 +20,10 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecResidualVectorQuantizer
 
-from musicgen_edu import encodec
-from musicgen_edu.checkpoints import StateReader, load_codec
-from musicgen_edu.published import codec_config
-from musicgen_edu.quantization import ResidualVectorQuantizer
+from musicgen_edu.checkpoints.load import StateReader, load_codec
+from musicgen_edu.checkpoints.published import codec_config
+from musicgen_edu.model import encodec
+from musicgen_edu.model.quantization import ResidualVectorQuantizer
 
 NAMES = ("transformers", "vector-quantize-pytorch", "musicgen_edu")
 PUBLISHED = {  # facebook/encodec_32khz

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from musicgen_edu.model.streaming import chunks_of
 from musicgen_edu.musicgen import MusicGen
-from musicgen_edu.streaming import chunks_of
 
 PROMPT, CLIP = "calm organ melody in c major", 10.0
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from musicgen_edu.patterns import PATTERNS, interleave, pattern_table, undo
+from musicgen_edu.model.patterns import PATTERNS, interleave, pattern_table, undo
 
 K, T, V = 4, 1500, 2048
 

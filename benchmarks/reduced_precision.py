@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from musicgen_edu.decoder import Condition
-from musicgen_edu.generation import Sampling, delay_table, generate_codes
-from musicgen_edu.int8 import to_int8
-from musicgen_edu.lm import MusicgenLM
+from musicgen_edu.fast.int8 import to_int8
+from musicgen_edu.model.decoder import Condition
+from musicgen_edu.model.generation import delay_table, generate_codes
+from musicgen_edu.model.lm import MusicgenLM
+from musicgen_edu.model.patterns import interleave
+from musicgen_edu.model.sampling import Sampling, guide
 from musicgen_edu.musicgen import MusicGen
-from musicgen_edu.patterns import interleave
-from musicgen_edu.sampling import guide
 
 PROMPTS = ["calm organ melody in c major", "fast bell arpeggio in a minor with drums", "slow piano", "plucked strings"]
 GUIDANCE = 3.0

@@ -21,11 +21,12 @@ from torch import nn
 from transformers import EncodecConfig, MusicgenConfig, MusicgenForConditionalGeneration, T5Config
 from transformers.utils import logging
 
-from musicgen_edu.checkpoints import StateReader, load_lm
-from musicgen_edu.generation import Sampling, delay_table, generate_codes
-from musicgen_edu.int8 import to_int8
-from musicgen_edu.lm import MusicgenLM
-from musicgen_edu.published import lm_config
+from musicgen_edu.checkpoints.load import StateReader, load_lm
+from musicgen_edu.checkpoints.published import lm_config
+from musicgen_edu.fast.int8 import to_int8
+from musicgen_edu.model.generation import delay_table, generate_codes
+from musicgen_edu.model.lm import MusicgenLM
+from musicgen_edu.model.sampling import Sampling
 
 SHORT, LONG = 8, 32  # steps
 WORDS = 12

@@ -13,23 +13,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .encodec import EncodecConfig, EncodecModel
-    from .lm import CONFIGS, LMConfig, MusicgenLM
+    from .errors import CheckpointError
+    from .model.encodec import EncodecConfig, EncodecModel
+    from .model.lm import CONFIGS, LMConfig, MusicgenLM
+    from .model.sampling import Sampling
     from .musicgen import MusicGen
-    from .published import CheckpointError
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "MusicGen": "musicgen",
-    "MusicgenLM": "lm",
-    "LMConfig": "lm",
-    "CONFIGS": "lm",
-    "EncodecModel": "encodec",
-    "EncodecConfig": "encodec",
-    "CheckpointError": "published",
+    "Sampling": "model.sampling",
+    "MusicgenLM": "model.lm",
+    "LMConfig": "model.lm",
+    "CONFIGS": "model.lm",
+    "EncodecModel": "model.encodec",
+    "EncodecConfig": "model.encodec",
+    "CheckpointError": "errors",
 }
-__all__ = ["CONFIGS", "CheckpointError", "EncodecConfig", "EncodecModel", "LMConfig", "MusicGen", "MusicgenLM"]
+__all__ = [
+    "CONFIGS",
+    "CheckpointError",
+    "EncodecConfig",
+    "EncodecModel",
+    "LMConfig",
+    "MusicGen",
+    "MusicgenLM",
+    "Sampling",
+]
 
 
 def __getattr__(name: str):

@@ -1,11 +1,21 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, with a clear word where the disk is full."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def asset(*parts: str) -> Path:
+    """A file or folder of the package's own assets: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    places = [base.joinpath("assets", *parts) for base in (package.parent, package)]
+    return next((place for place in places if place.exists()), places[0])
 
 
 @contextmanager
@@ -24,3 +34,67 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def room_for(path: Path, needed: int) -> Iterator[Path]:
+    """`replace_when_complete` for a file of about `needed` bytes.
+
+    What a process that was killed left of an earlier attempt is removed first.
+
+    Raises:
+        OSError: the disk is full. What stood at `path` before is still there.
+    """
+    remove_leftovers(path)
+    check_room(path.parent, needed, path.name)
+    try:
+        with replace_when_complete(path) as temporary:
+            yield temporary
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        if _disk_is_full(error):
+            raise no_room(path.parent, needed, path.name) from error
+        raise
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what an error, or one that it came from, says."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise an `OSError` if a folder's disk has not so many bytes free: better before the work than after it."""
+    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
+        raise no_room(folder, needed, what)
+
+
+def no_room(folder: Path, needed: int, what: str) -> OSError:
+    """The error for a disk that is full."""
+    free = shutil.disk_usage(folder).free
+    return OSError(
+        f"the disk is full: {what} needs {needed / 1e6:.1f} MB in {folder}, and {free / 1e6:.1f} MB are free; what "
+        f"was written before is still there: make room and do the same again"
+    )
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `replace_when_complete` whose processes were killed."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        process = re.fullmatch(r".*\.(\d+)\.part", left.name)
+        if process and not _alive(int(process[1])):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -13,17 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import audiocraft_files, checkpoints
-from .audiocraft_files import T5_BASE
-from .continuation import encode_prompt, plan_windows, stream_frames
-from .decoder import Condition
-from .encodec import EncodecModel
-from .generation import Progress, Sampling
-from .int8 import check_int8_device, to_int8
-from .lm import MusicgenLM
-from .sampling import check_sampling
-from .streaming import StreamingDecoder, chunks_of
-from .text import TextEncoder, check_prompts, load_tokenizer
+from .checkpoints import audiocraft as audiocraft_files
+from .checkpoints import load as checkpoints
+from .checkpoints.audiocraft import T5_BASE
+from .fast.int8 import check_int8_device, to_int8
+from .model.continuation import encode_prompt, plan_windows, stream_frames
+from .model.decoder import Condition
+from .model.encodec import EncodecModel
+from .model.generation import Progress
+from .model.lm import MusicgenLM
+from .model.sampling import Sampling, check_sampling
+from .model.streaming import StreamingDecoder, chunks_of
+from .model.text import TextEncoder, check_prompts, load_tokenizer
 
 DEFAULT_SECONDS = 8.0
 LONGEST_SECONDS = 3600.0

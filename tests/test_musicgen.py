@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-from judges import save_musicgen, their_musicgen
+from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import MusicGen
-from musicgen_edu.generation import Sampling, delay_table, generate_codes
+from musicgen_edu.model.generation import delay_table, generate_codes
+from musicgen_edu.model.sampling import Sampling
 
 PROMPTS = ["a calm bell", "a fast organ melody in c minor with drums", "piano"]
 
@@ -197,7 +198,7 @@ def test_old_and_new_names_of_weight_norm_load_alike(folder, ours, tmp_path):
 
 
 def test_known_buffers_are_checked_and_dropped(folder, ours, tmp_path):
-    from musicgen_edu.embedding import sinusoidal_positions
+    from musicgen_edu.model.embedding import sinusoidal_positions
 
     name = "decoder.model.decoder.embed_positions.weights"
     good = copy_of(folder, tmp_path / "good", lambda t: t.update({name: sinusoidal_positions(64, 32)}))

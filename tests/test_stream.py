@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from judges import save_musicgen, their_musicgen
+from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import MusicGen
-from musicgen_edu.audio import resample
-from musicgen_edu.streaming import StreamingDecoder
+from musicgen_edu.model.audio import resample
+from musicgen_edu.model.streaming import StreamingDecoder
 
 PROMPTS = ["a calm piano", "fast drums and a bell"]
 OPTIONS = {"top_k": 8, "seed": [5, 6]}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import read_audio, sound_length
+from ..model.audio import read_audio, sound_length
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 ATTEMPTS = 100  # draws of a segment before the folder counts as broken

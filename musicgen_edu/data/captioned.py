@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..audio import read_audio, sound_length
+from ..model.audio import read_audio, sound_length
 from .audio_folder import Tell, tell_user
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..audio import sound_length
+from ..model.audio import sound_length
 from .audio_folder import SUFFIXES, Tell, tell_user
 from .captioned import CaptionedClip, check_folder, read_number, table_rows
 

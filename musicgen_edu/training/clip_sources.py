@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import sound_length
 from ..data.audio_folder import Tell, tell_user
 from ..data.captioned import CaptionedClip, read_captioned_table, read_clip
 from ..data.pieces import GRID, SAMPLE_RATE
 from ..data.procedural import make_clip
+from ..model.audio import sound_length
 
 SHORTEST = 1.0  # seconds of what is left at the end of a long file
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.pieces import GRID
 from ..data.procedural import make_clip
-from ..encodec import EncodecModel
+from ..model.encodec import EncodecModel
 from .adversarial import AdversarialTraining, Adversary
 from .averaging import averaged_weights
 from .losses import MelLoss

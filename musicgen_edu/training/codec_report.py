@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import resample
-from ..checkpoints import read_codec
+from ..checkpoints.load import read_codec
 from ..data.audio_folder import file_segments, sound_files
 from ..data.pieces import GRID, SAMPLE_RATE
 from ..data.procedural import make_clip
-from ..encodec import EncodecModel
-from ..evaluation import chroma_cosine, log_mel_distance, si_sdr
-from ..quantization import perplexity
+from ..evaluation.scores import chroma_cosine, log_mel_distance, si_sdr
+from ..model.audio import resample
+from ..model.encodec import EncodecModel
+from ..model.quantization import perplexity
 
 HELD_OUT_SEED = 11  # no training uses it
 SILENT = 0.01  # a clip that stays below this says nothing about a codec

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..patterns import holds_code, interleave, num_steps, pattern_table
-from ..shapes import check_shape
+from ..model.patterns import holds_code, interleave, num_steps, pattern_table
+from ..model.shapes import check_shape
 
 
 class Batch(NamedTuple):

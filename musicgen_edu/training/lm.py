@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..lm import codebook_loss
+from ..model.lm import codebook_loss
 from .averaging import averaged_weights
 from .layout import Batch, Update, make_update, pattern_sequence, with_noise
 from .optimizers import make_optimizers

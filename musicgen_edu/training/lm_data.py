@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints import SafetensorsFile
+from ..checkpoints.load import SafetensorsFile
 from ..data.audio_folder import Tell, tell_user
-from ..encodec import EncodecModel
-from ..files import replace_when_complete
+from ..files import check_room, replace_when_complete, room_for
+from ..model.encodec import EncodecModel
 from .clip_sources import ClipSource
-from .disk import check_room, room_for
 from .layout import Batch
 from .lm import LMTraining
 from .processes import ALONE, Processes

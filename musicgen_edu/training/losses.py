@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..audio import mel_filters
+from ..model.audio import mel_filters
 
 RESOLUTIONS = ((2048, 80), (1024, 64), (512, 40), (256, 20))  # (window in samples, mel bands)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .disk import room_for
+from ..files import room_for
 
 Report = Callable[[int, dict[str, float]], None]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoints, published
-from ..lm import MusicgenLM
-from ..text import TextEncoder, load_tokenizer
-from ..weight_files import StateReader, open_weights, where_weights_are
+from ..checkpoints import load as checkpoints
+from ..checkpoints import published
+from ..checkpoints.weights import StateReader, open_weights, where_weights_are
+from ..model.lm import MusicgenLM
+from ..model.text import TextEncoder, load_tokenizer
 
 HUB_NAMES = {"t5-small": "google-t5/t5-small", "t5-base": "google-t5/t5-base"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..lm import codebook_loss
+from ..model.lm import codebook_loss
 from .layout import Batch, make_update
 from .processes import ALONE, Processes
 

@@ -15,9 +15,9 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
-from ..attention_maps import attention_maps
+from ..analysis.attention_maps import attention_maps
 from ..figures import GREY, INK, LIT, PALE, PAPER, label
-from ..patterns import interleave, pattern_table
+from ..model.patterns import interleave, pattern_table
 
 if TYPE_CHECKING:
     from ..musicgen import MusicGen

@@ -18,9 +18,9 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from ..audio import player_html
 from ..figures import GREY, INK, LIT, PALE, PAPER, label
-from ..pcm import LAWS, decode, encode, snr
+from ..model.audio import player_html
+from ..model.pcm import LAWS, decode, encode, snr
 
 DIVISORS = (1, 2, 4, 8, 16)  # the sample rates on offer are the clip's rate over these
 QUIETEST = -60  # dB

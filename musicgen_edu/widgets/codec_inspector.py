@@ -20,11 +20,11 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-from ..audio import mel_spectrogram, player_html
-from ..encodec import EncodecModel
-from ..evaluation import chroma_cosine, si_sdr
+from ..evaluation.scores import chroma_cosine, si_sdr
 from ..figures import GREY, INK, LIT, PALE, PAPER
-from ..shapes import check_shape
+from ..model.audio import mel_spectrogram, player_html
+from ..model.encodec import EncodecModel
+from ..model.shapes import check_shape
 
 TREATMENTS = {  # name: what it does
     "as encoded": "the clip's own codes, in their places",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..audio import player_html
+from ..model.audio import player_html
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..figures import GREY, INK, LIT, PAPER, label
-from ..patterns import holds_code, num_steps
+from ..model.patterns import holds_code, num_steps
 
 if TYPE_CHECKING:
     from .pattern_explorer import Exploration

@@ -1,6 +1,6 @@
 """Four interleaving patterns side by side, step by step (lesson 05).
 
-`Exploration` holds what is chosen and reads everything else off the tables `step[k, t]` of `musicgen_edu.patterns`; it
+`Exploration` holds what is chosen and reads everything else off the tables `step[k, t]` of of `model.patterns`; it
 knows nothing of drawing. `pattern_drawing.picture` draws one, `pattern_sound.PatternSound` lets it be heard,
 `PatternExplorer` puts controls around it, and `still` is for where no kernel runs.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 from torch import Tensor
 
-from ..patterns import PATTERNS, check_table, known_codes, num_steps, pattern_table
+from ..model.patterns import PATTERNS, check_table, known_codes, num_steps, pattern_table
 from .pattern_drawing import picture, words
 
 if TYPE_CHECKING:

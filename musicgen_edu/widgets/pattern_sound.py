@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..audio import mel_filters, player_html
-from ..shapes import check_shape
+from ..model.audio import mel_filters, player_html
+from ..model.shapes import check_shape
 
 if TYPE_CHECKING:
-    from ..encodec import EncodecModel
+    from ..model.encodec import EncodecModel
 
 FRAMES = 5  # a column of the explorer lasts so many frames, or 24 of them would be over in half a second
 FADE = 81  # samples over which one sound gives way to the next

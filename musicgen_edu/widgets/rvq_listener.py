@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import mel_filters, player_html
-from ..encodec import check_audio
 from ..figures import GREY, INK, LIT, PAPER, label
-from ..quantization import bit_rate
-from ..shapes import check_shape
+from ..model.audio import mel_filters, player_html
+from ..model.encodec import check_audio
+from ..model.quantization import bit_rate
+from ..model.shapes import check_shape
 
 if TYPE_CHECKING:
-    from ..encodec import EncodecModel
+    from ..model.encodec import EncodecModel
 
 HEARD = {"original": "A: original", "reconstruction": "B: reconstruction", "residual": "A − B: what is missing"}
 FLOOR = -70.0  # dB below the original's loudest cell; what is softer is black

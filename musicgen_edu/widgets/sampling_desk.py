@@ -11,7 +11,7 @@ import threading
 
 import ipywidgets
 
-from ..sampling import GUIDANCE_SPACES
+from ..model.sampling import GUIDANCE_SPACES
 from .generator import EXAMPLES, LARGEST_SEED
 from .sampling_desk_choice import AXES, Clip, compare
 from .sampling_desk_drawing import clip_html, message, picture, words

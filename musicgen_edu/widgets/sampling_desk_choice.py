@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..generation import Sampling
+from ..model.sampling import Sampling
 from .generator import EXAMPLES
 
 AXES = ("probability", "square root")  # of the picture; under roots a sure model's other tokens can be seen too

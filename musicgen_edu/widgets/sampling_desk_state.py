@@ -2,7 +2,7 @@
 
 `Desk` holds what is chosen and knows nothing of drawing. It asks the model once for each caption: a clip is generated,
 and read back with and without the text. A move then only chooses among the logits and puts them through
-`musicgen_edu.sampling`, as the generation loop does.
+`musicgen_edu.model.sampling`, as the generation loop does.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..audio import player_html
-from ..generation import Sampling, delay_table, generate_codes
-from ..patterns import interleave, pattern_table, undo_logits
-from ..sampling import check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
-from ..text import check_prompts
+from ..model.audio import player_html
+from ..model.generation import delay_table, generate_codes
+from ..model.patterns import interleave, pattern_table, undo_logits
+from ..model.sampling import Sampling, check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
+from ..model.text import check_prompts
 from .generator import EXAMPLES, LARGEST_SEED
 from .sampling_desk_choice import AXES, Choice, Clip
 

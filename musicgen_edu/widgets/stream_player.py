@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 import torch
 
-from ..audio import read_audio, wav_bytes
+from ..model.audio import read_audio, wav_bytes
 from .generator import _LABEL, _WIDE, Generator, GeneratorPanel, Settings, _line, _placeholder
 from .live_sound import LiveServer, LiveSound
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..figures import GREY, INK, LIT, PAPER, Picture, label, svg_picture
-from ..quantization import nearest_code
-from ..shapes import check_shape
+from ..model.quantization import nearest_code
+from ..model.shapes import check_shape
 
 MOST = 16  # centroids
 CHOSEN = "#ffe9a8"  # the ground of the chosen cell

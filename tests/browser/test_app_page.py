@@ -12,9 +12,9 @@ import soundfile
 import torch
 
 from musicgen_edu import MusicGen
-from musicgen_edu.app_request import Limits
-from musicgen_edu.app_service import Models, Service
-from musicgen_edu.app_text import TEXTS, TINY_EXAMPLES
+from musicgen_edu.app.request import Limits
+from musicgen_edu.app.service import Models, Service
+from musicgen_edu.app.texts import TEXTS, TINY_EXAMPLES
 from musicgen_edu.widgets.live_sound import LiveServer, LiveSound
 from musicgen_edu.widgets.stream_player import _live
 
@@ -50,7 +50,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def served(models):
-    from musicgen_edu.app import launch
+    from musicgen_edu.app.serve import launch
 
     page = launch(Service(Models(models, models.__getitem__), Limits(queue=1)), block=False)
     yield page.blocks.local_url

@@ -8,7 +8,8 @@ import itertools
 
 import pytest
 import soundfile
-from lesson_page import open_lesson
+
+from helpers.lesson_page import open_lesson
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lesson_page import move, open_lesson, wait_for_text
+
+from helpers.lesson_page import move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 

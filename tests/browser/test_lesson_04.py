@@ -7,7 +7,8 @@ import io
 
 import pytest
 import soundfile
-from lesson_page import open_lesson, wait_for_text
+
+from helpers.lesson_page import open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,8 @@ import re
 from statistics import median
 
 import pytest
-from lesson_page import PATIENCE, move, open_lesson, wait_for_text
+
+from helpers.lesson_page import PATIENCE, move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 

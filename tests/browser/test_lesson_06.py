@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from lesson_page import TIMED_MOVE, move, open_lesson, wait_for_text
+
+from helpers.lesson_page import TIMED_MOVE, move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,8 @@ from statistics import median
 
 import pytest
 import soundfile
-from lesson_page import TIMED_MOVE, move, open_lesson, wait_for_text
+
+from helpers.lesson_page import TIMED_MOVE, move, open_lesson, wait_for_text
 
 pytestmark = pytest.mark.browser
 

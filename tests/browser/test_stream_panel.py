@@ -7,8 +7,8 @@ import json
 import pytest
 import soundfile
 import torch
-from lesson_page import move, open_lesson, wait_for_text
 
+from helpers.lesson_page import move, open_lesson, wait_for_text
 from musicgen_edu import MusicGen
 from musicgen_edu.widgets.generator import EXAMPLES
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 SHOWN = """import time
 
 from musicgen_edu import MusicGen
-from musicgen_edu.lm import MusicgenLM
+from musicgen_edu.model.lm import MusicgenLM
 from musicgen_edu.widgets.stream_player import StreamPanel
 
 step = MusicgenLM.step

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...embedding import CodebookEmbedding, sinusoidal_positions
+from ...model.embedding import CodebookEmbedding, sinusoidal_positions
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...embedding import sinusoidal_positions
+from ...model.embedding import sinusoidal_positions
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...decoder import SelfAttention, join_heads
+from ...model.decoder import SelfAttention, join_heads
 from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...decoder import KeyValueCache, SelfAttention, join_heads, split_heads
+from ...model.decoder import KeyValueCache, SelfAttention, join_heads, split_heads
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 
 Cache = tuple[Tensor, Tensor]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...decoder import Condition, Decoder, join_heads, split_heads
+from ...model.decoder import Condition, Decoder, join_heads, split_heads
 from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
 
 

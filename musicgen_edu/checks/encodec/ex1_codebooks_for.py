@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...encodec import EncodecConfig
+from ...model.encodec import EncodecConfig
 from .. import Exercise, Wrong, expect, seal
 
 

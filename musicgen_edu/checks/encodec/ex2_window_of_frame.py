@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...encodec import Conv1d, EncodecConfig
+from ...model.encodec import Conv1d, EncodecConfig
 from .. import Exercise, Wrong, expect, seal
 
 SMALL = [(7, 1, 1), (3, 1, 2), (4, 2, 1), (10, 5, 1)]  # (kernel, stride, dilation), from samples to frames

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...patterns import PATTERNS
+from ...model.patterns import PATTERNS
 from .. import seal
 
 STEREO = [0, 0, 1, 1, 2, 2, 3, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...patterns import pattern_table
+from ...model.patterns import pattern_table
 from .. import Exercise, Wrong, expect, expect_tensor, seal
 from ._shared import STEREO, two_tables
 

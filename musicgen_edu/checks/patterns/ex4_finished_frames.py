@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...patterns import interleave, num_steps, pattern_table, undo
+from ...model.patterns import interleave, num_steps, pattern_table, undo
 from .. import Exercise, Wrong, expect, expect_tensor, seal
 from ._shared import patterns_and_sizes, random_codes, two_tables
 

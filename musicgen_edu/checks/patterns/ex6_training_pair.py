@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...patterns import holds_code, interleave, num_steps, pattern_table
+from ...model.patterns import holds_code, interleave, num_steps, pattern_table
 from .. import Exercise, Wrong, expect, expect_tensor, seal
 from ._shared import patterns_and_sizes, random_codes, two_tables
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from ...audiocraft_files import LM_NAMES
+from ...checkpoints.audiocraft import LM_NAMES
 from .. import seal
 
 BASE, TEXT = "decoder.model.decoder.", "condition_provider.conditioners.description.output_proj."

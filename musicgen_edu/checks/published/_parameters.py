@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...lm import LMConfig, MusicgenLM
+from ...model.lm import LMConfig, MusicgenLM
 from .. import seal
 
 PARTS = ("embedding", "decoder", "heads", "text projection")

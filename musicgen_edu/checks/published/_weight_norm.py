@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ... import checkpoints
+from ...checkpoints import load as checkpoints
 from .. import seal
 
 OLD, NEW = checkpoints.WEIGHT_NORM

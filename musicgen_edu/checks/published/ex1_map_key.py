@@ -7,8 +7,8 @@ from functools import cache
 
 import torch
 
-from ...lm import LMConfig, MusicgenLM
-from ...published import published_names
+from ...checkpoints.published import published_names
+from ...model.lm import LMConfig, MusicgenLM
 from .. import Exercise, Wrong, expect, seal
 from . import _keys as answers
 from ._keys import BASE, TEXT

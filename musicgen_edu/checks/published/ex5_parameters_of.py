@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from ... import figures
-from ...lm import CONFIGS, LMConfig
+from ...model.lm import CONFIGS, LMConfig
 from .. import Exercise, Wrong, expect, seal
 from . import _parameters as answers
 from ._parameters import PARTS

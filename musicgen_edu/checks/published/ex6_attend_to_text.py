@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import figures
-from ...decoder import Condition, CrossAttention, Decoder
+from ...model.decoder import Condition, CrossAttention, Decoder
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 from . import _padding as answers
 

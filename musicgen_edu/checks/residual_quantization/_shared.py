@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...quantization import ResidualVectorQuantizer, nearest_code
+from ...model.quantization import ResidualVectorQuantizer, nearest_code
 from .. import seal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...quantization import nearest_code
+from ...model.quantization import nearest_code
 from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
 from ._shared import drawn, energies_left
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...quantization import bit_rate
+from ...model.quantization import bit_rate
 from .. import Exercise, Wrong, expect, expect_close, seal
 
 

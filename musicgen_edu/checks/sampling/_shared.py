@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...decoder import Condition
-from ...generation import Sampling
-from ...lm import LMConfig, MusicgenLM
-from ...patterns import holds_code, num_steps, pattern_table, undo
-from ...sampling import uniform_numbers
+from ...model.decoder import Condition
+from ...model.lm import LMConfig, MusicgenLM
+from ...model.patterns import holds_code, num_steps, pattern_table, undo
+from ...model.sampling import Sampling, uniform_numbers
 from .. import expect, expect_close, expect_tensor, seal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...sampling import distribution, draw, guide
+from ...model.sampling import distribution, draw, guide
 from .. import Wrong, seal
 from .ex1_to_probabilities import to_probabilities
 from .ex2_keep_top_k import keep_top_k

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...sampling import distribution
+from ...model.sampling import distribution
 from .. import Exercise, Wrong, expect, expect_close, seal
 from ._shared import expect_distributions, two_distributions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...sampling import distribution
+from ...model.sampling import distribution
 from .. import Exercise, Wrong, expect, expect_close, seal
 from ._shared import expect_distributions, random_rows, two_distributions
 

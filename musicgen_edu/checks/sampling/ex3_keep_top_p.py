@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...sampling import distribution
+from ...model.sampling import distribution
 from .. import Exercise, expect_close, seal
 from ._shared import expect_distributions, random_rows, two_distributions
 from ._top_p_answers import RIGHT, WRONG, _top_p

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...sampling import draw
+from ...model.sampling import draw
 from .. import Exercise, Wrong, expect, expect_tensor, seal
 from ._shared import random_rows
 

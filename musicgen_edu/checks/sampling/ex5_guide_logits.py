@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...sampling import guide
+from ...model.sampling import guide
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 from ._shared import two_distributions
 

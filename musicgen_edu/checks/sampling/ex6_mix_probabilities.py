@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...sampling import guide_probabilities
+from ...model.sampling import guide_probabilities
 from .. import Exercise, expect, expect_close, expect_tensor, seal
 from ._mixture_answers import RIGHT, WRONG, _mix
 from ._shared import two_distributions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...generation import Sampling, generate_codes
-from ...patterns import pattern_table
-from ...sampling import distribution, guide
+from ...model.generation import generate_codes
+from ...model.patterns import pattern_table
+from ...model.sampling import Sampling, distribution, guide
 from .. import Exercise, expect, expect_tensor, seal
 from ._shared import generate_with, small_model
 from ._step_answers import RIGHT, WRONG, _choose

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...encodec import Conv1d, ConvTranspose1d, EncodecConfig
+from ...model.encodec import Conv1d, ConvTranspose1d, EncodecConfig
 from .. import Exercise, Wrong, expect, seal
 from . import _look_ahead as answers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ... import figures
-from ...continuation import plan_windows as library_windows
+from ...model.continuation import plan_windows as library_windows
 from .. import Exercise, Wrong, expect, seal
 from . import _windows as answers
 

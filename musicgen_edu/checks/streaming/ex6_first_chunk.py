@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...patterns import pattern_table
+from ...model.patterns import pattern_table
 from .. import Exercise, Wrong, expect, seal
 from . import _first_chunk as answers
 

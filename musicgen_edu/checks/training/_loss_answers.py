@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...lm import codebook_loss
+from ...model.lm import codebook_loss
 from .. import Wrong, seal
 
 

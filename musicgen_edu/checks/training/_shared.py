@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...patterns import interleave, pattern_table
+from ...model.patterns import interleave, pattern_table
 from .. import seal
 
 FOUR = ("parallel", "delay", "flattening", "coarse-first")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...patterns import holds_code
+from ...model.patterns import holds_code
 from .. import Exercise, expect, expect_close, expect_tensor, seal
 from ._loss_answers import RIGHT, WRONG, _loss
 from ._shared import FOUR, random_case, two_curves

@@ -7,7 +7,7 @@ import random
 import torch
 from torch import Tensor
 
-from ...patterns import interleave, num_steps, pattern_table, undo
+from ...model.patterns import interleave, num_steps, pattern_table, undo
 from .. import Exercise, Wrong, expect, expect_tensor, seal
 from ._shared import random_codes, two_images
 

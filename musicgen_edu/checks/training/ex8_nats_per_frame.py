@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...patterns import undo_logits
+from ...model.patterns import undo_logits
 from .. import Exercise, Wrong, expect_close, expect_tensor, seal
 from ._shared import FOUR, random_case
 

@@ -1,0 +1,1 @@
+"""What can be read off a model or a pattern: attention maps, exact likelihoods."""

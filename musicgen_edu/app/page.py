@@ -1,0 +1,192 @@
+"""The page of the app: what happens when one of its components is used, and how news are shown."""
+
+from __future__ import annotations
+
+import html
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from torch import Tensor
+
+from ..model.audio import wav_bytes, write_audio
+from .layout import NUMBERS, Layout
+from .request import Refused, Request, recording_seconds
+from .service import News, Service
+from .texts import EXAMPLES, TINY_EXAMPLES, say
+
+LAST_PIECE = 2048  # samples, two frames of AAC
+ENCODER_SECONDS = 0.03  # what it takes over a chunk
+PAUSE = "() => document.querySelectorAll('#player audio').forEach(sound => sound.pause())"
+SPEAK = "language => { document.documentElement.lang = language }"  # for screen readers, and the forms of characters
+
+
+def news_html(news: News, language: str) -> str:
+    """News as HTML that screen readers tell; an error is told by a word and a frame, not by colour alone."""
+    lines = "<br>".join(html.escape(say(language, key, **values)) for key, values in news.lines)
+    bar = f'<progress max="1" value="{news.share:.3f}"></progress>' if news.state == "working" else ""
+    if news.state == "error":
+        return f'<div class="news error" role="alert"><b>{html.escape(say(language, "error"))}</b> {lines}</div>'
+    return f'<div class="news {news.state}" role="status">{lines}{bar}</div>'
+
+
+def stream_pieces(sound: Tensor, sample_rate: int) -> list[bytes]:
+    """A chunk [C, n] as two WAV files, the second one short.
+
+    Gradio sends on what its encoder has ready when a piece comes in, which is the sound of the pieces before: without
+    the short one every chunk would be heard only when the next one is made.
+    """
+    cut = max(0, sound.shape[-1] - LAST_PIECE)
+    return [wav_bytes(part, sample_rate) for part in (sound[..., :cut], sound[..., cut:]) if part.shape[-1]]
+
+
+class Page(Layout):
+    """The components, and what happens when one is used.
+
+    Args:
+        service: what meets the requests.
+    """
+
+    def __init__(self, service: Service):
+        super().__init__(service)
+        self.folder = tempfile.TemporaryDirectory(prefix="musicgen-edu-app-")  # of the WAV files being handed out
+        self.stops: dict[str, threading.Event] = {}  # of the visitors whose request is being met
+        self.languages: dict[str, str] = {}  # of all visitors: one may switch while a request is being met
+        with self.blocks:
+            self._connect()
+
+    def _connect(self) -> None:
+        quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        fields = [self.prompt, *(getattr(self, name) for name in NUMBERS), self.model, self.recording, self.language]
+        outcome = [self.player, self.download, self.news, self.told, self.generate, self.stop]
+        self.generate.click(None, js=PAUSE)  # the last clip; before `work`, for a page does one thing after the other
+        self.generate.click(
+            self.work, fields, outcome, concurrency_limit=None, show_progress="hidden", api_name="generate"
+        )
+        self.stop.click(self.end, None, None, js=PAUSE, **quick)
+        worded = [getattr(self, name) for name in self.words("en")]
+        gr.on(
+            [self.language.change, self.model.change, self.blocks.load],
+            self.reword,
+            [self.language, self.model, self.prompt, self.told, self.recording_told],
+            [*worded, self.hint, self.news, self.recording_note],
+            **quick,
+        )
+        self.language.change(None, self.language, js=SPEAK)
+        self.prompt.change(self.tell_hint, [self.prompt, self.language], self.hint, **quick)
+        for place, rows in ((self.tiny_examples, TINY_EXAMPLES), (self.examples, EXAMPLES)):
+            place.click(self._example(rows), [place, self.language], self.prompt, **quick)
+        given = [self.recording, self.recording_told, self.recording_note, self.forget]
+        self.upload.upload(self.take, [self.upload, self.language], given, **quick)
+        self.forget.click(self.drop, None, given, **quick)
+        cleared = [self.prompt, self.hint, *given, self.player, self.download, self.news, self.told]
+        self.clear.click(self.wipe, self.language, cleared, **quick)
+        self.blocks.unload(self.leave)
+
+    def reword(
+        self,
+        language: str,
+        model: str,
+        prompt: str,
+        told: News,
+        recording_told: News | None,
+        visitor: gr.Request = None,
+    ) -> list[Any]:
+        """The whole page in another language, or about another model."""
+        self.languages[visitor.session_hash if visitor else ""] = language
+        note = gr.skip() if recording_told is None else news_html(recording_told, language)
+        worded = self.words(language, model).values()
+        return [*worded, self.tell_hint(prompt, language), news_html(told, language), note]
+
+    def tell_hint(self, prompt: str, language: str) -> dict:
+        """The hint below a prompt that nobody can read."""
+        hints = self.service.hints(prompt or "")
+        return gr.update(value=news_html(News("ready", hints), language), visible=bool(hints))
+
+    def _example(self, rows: tuple[tuple[str, str], ...]):
+        def use(index: int, language: str) -> str:
+            english, chinese = rows[index]
+            return chinese if language == "zh" and self.service.translator else english
+
+        return use
+
+    def take(self, file: str, language: str) -> tuple[str | None, News, dict, dict]:
+        """A recording that was uploaded, what to say of it, and whether it can be dropped again."""
+        try:
+            line = ("recording", {"name": Path(file).name, "seconds": recording_seconds(file)})
+            news = News("ready", (line,))
+        except Refused as refused:
+            file, news = None, News("error", (refused.line,))
+        note = gr.update(value=news_html(news, language), visible=True)
+        return file, news, note, gr.update(visible=file is not None)
+
+    def drop(self) -> tuple[None, None, dict, dict]:
+        """No recording to go on from."""
+        return None, None, gr.update(value="", visible=False), gr.update(visible=False)
+
+    def work(
+        self,
+        prompt: str,
+        seconds: float | None,
+        chunk_seconds: float | None,
+        seed: int | None,
+        guidance_scale: float | None,
+        top_k: int | None,
+        temperature: float | None,
+        model: str,
+        recording: str | None,
+        language: str,
+        visitor: gr.Request = None,
+    ) -> Iterator[tuple]:
+        """Meet a request: the next piece of sound, the file, news, and which buttons can be pressed."""
+        numbers = (seconds, chunk_seconds, seed, guidance_scale, top_k, temperature)
+        request = Request(prompt or "", *numbers, model=model, recording=recording)
+        who = visitor.session_hash if visitor else ""
+        stop = self.stops[who] = threading.Event()
+        self.languages[who] = language
+        try:
+            for news in self.service.run(request, stop):
+                yield from self._tell(news, self.languages.get(who, language))
+        finally:
+            if self.stops.get(who) is stop:
+                del self.stops[who]
+
+    def _tell(self, news: News, language: str) -> Iterator[tuple]:
+        busy = news.state in ("waiting", "working")
+        buttons = gr.update(interactive=not busy), gr.update(interactive=busy)
+        told = news_html(news, language), replace(news, sound=None, clip=None)
+        if news.sound is not None:
+            for piece in stream_pieces(news.sound, news.sample_rate):
+                yield piece, gr.skip(), *told, *buttons
+                time.sleep(ENCODER_SECONDS)
+        elif news.clip is None:  # a request that was refused leaves the last clip's file
+            file = gr.skip() if news.state == "error" else gr.update(interactive=False)
+            yield gr.skip(), file, *told, *buttons
+        else:
+            with tempfile.TemporaryDirectory(dir=self.folder.name) as folder:
+                file = Path(folder) / f"musicgen-edu-seed-{news.seed}.wav"
+                write_audio(file, news.clip, news.sample_rate)
+                yield gr.skip(), gr.update(value=file, interactive=True), *told, *buttons  # Gradio takes a copy
+
+    def leave(self, visitor: gr.Request) -> None:
+        """What closing the page does."""
+        self.end(visitor)
+        self.languages.pop(visitor.session_hash, None)
+
+    def end(self, visitor: gr.Request = None) -> None:
+        """What Stop does: the visitor's own request ends after its current step."""
+        stop = self.stops.get(visitor.session_hash if visitor else "")
+        if stop:
+            stop.set()
+
+    def wipe(self, language: str, visitor: gr.Request = None) -> tuple:
+        """What Clear does: end the work, and empty prompt, recording and player; the numbers stay."""
+        self.end(visitor)
+        hint, cleared = gr.update(value="", visible=False), News("ready", (("cleared", {}),))
+        file = gr.update(value=None, interactive=False)
+        return "", hint, *self.drop(), None, file, news_html(cleared, language), cleared

@@ -1,0 +1,246 @@
+"""audiocraft's own files, `state_dict.bin` and `compression_state_dict.bin`, under the names of the published format.
+
+Both are pickles of tensors and a configuration in YAML; they are read with `weights_only=True`, which refuses a pickle
+that holds code. Sizes are taken from the shapes of the tensors as far as shapes tell them. The text encoder is not in
+these files: audiocraft fetches T5 by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.encodec import EncodecConfig
+from ..model.lm import LMConfig
+from . import load as checkpoints
+from .load import Checkpoint
+from .published import CheckpointError, read_codec_config
+from .weights import LazyTensors, StateReader, open_weights, renamed, where_weights_are
+
+LM_FILE, CODEC_FILE = "state_dict.bin", "compression_state_dict.bin"
+T5_BASE = "google-t5/t5-base"
+LM_NAMES = [  # audiocraft's: the published ones; `{}` are the three thirds of a joined matrix
+    (r"emb\.(\d+)\.weight", r"decoder.model.decoder.embed_tokens.\1.weight"),
+    (r"linears\.(\d+)\.weight", r"decoder.lm_heads.\1.weight"),
+    (r"out_norm\.(weight|bias)", r"decoder.model.decoder.layer_norm.\1"),
+    (r"condition_provider\.conditioners\.description\.output_proj\.(weight|bias)", r"enc_to_dec_proj.\1"),
+    (r"transformer\.layers\.(\d+)\.self_attn\.in_proj_weight", r"layers.\1.self_attn.{}_proj.weight"),
+    (r"transformer\.layers\.(\d+)\.self_attn\.out_proj\.weight", r"layers.\1.self_attn.out_proj.weight"),
+    (r"transformer\.layers\.(\d+)\.cross_attention\.in_proj_weight", r"layers.\1.encoder_attn.{}_proj.weight"),
+    (r"transformer\.layers\.(\d+)\.cross_attention\.out_proj\.weight", r"layers.\1.encoder_attn.out_proj.weight"),
+    (r"transformer\.layers\.(\d+)\.linear([12])\.weight", r"layers.\1.fc\2.weight"),
+    (r"transformer\.layers\.(\d+)\.norm1\.(weight|bias)", r"layers.\1.self_attn_layer_norm.\2"),
+    (r"transformer\.layers\.(\d+)\.norm_cross\.(weight|bias)", r"layers.\1.encoder_attn_layer_norm.\2"),
+    (r"transformer\.layers\.(\d+)\.norm2\.(weight|bias)", r"layers.\1.final_layer_norm.\2"),
+]
+CODEC_NAMES = [
+    (r"^(encoder|decoder)\.model\.", r"audio_encoder.\1.layers."),
+    (r"\.(conv\.conv|convtr\.convtr)\.", ".conv."),
+    (r"^quantizer\.vq\.layers\.(\d+)\._codebook\.", r"audio_encoder.quantizer.layers.\1.codebook."),
+]
+
+
+def open_checkpoint(folder: Path, text: str | os.PathLike = T5_BASE, progress: bool = True) -> Checkpoint:
+    """A folder in the published format, or with audiocraft's files.
+
+    Args:
+        folder: it is taken as audiocraft's if it has `state_dict.bin` and no `config.json`.
+        text: folder or hub name of a T5, or of a MusicGen that has one; for audiocraft's files only.
+        progress: show a bar while the T5, or a codec that the files name, is fetched.
+    """
+    if (folder / "config.json").is_file() or not (folder / LM_FILE).is_file():
+        return checkpoints.open_published(folder)
+    weights, settings = read_pickle(folder / LM_FILE)
+    lm = StateReader(published_lm(weights), str(folder / LM_FILE))
+    codec, codec_sizes = open_codec(folder, progress)
+    text_config, text_state, tokenizer = open_text(text, progress)
+    return Checkpoint(lm, codec, text_state, lm_sizes(weights, settings, lm), codec_sizes, text_config, tokenizer)
+
+
+def read_package(path: Path) -> dict[str, Any]:
+    """What one of the two files holds, as a dictionary; code in it is refused."""
+    try:
+        package = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} has no {path.name}: audiocraft's models need both files") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and text, and may run code when it is read: it was not loaded; get the "
+            "file from its authors, or use the safetensors of the same model"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:  # what torch raises depends on where a file ends
+        raise CheckpointError(f"{path} is damaged or incomplete; download or copy it again") from error
+    if not isinstance(package, dict):
+        raise CheckpointError(
+            f"{path} is no file of audiocraft: it must hold a dictionary, not {type(package).__name__}"
+        )
+    return package
+
+
+def read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights and settings of a file.
+
+    Returns:
+        the tensors of `best_state`; the YAML of `xp.cfg` as a flat dictionary, "seanet.causal" for example.
+    """
+    import yaml
+
+    package = read_package(path)
+    weights = package.get("best_state")
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise CheckpointError(f"{path} is no file of audiocraft: it has no tensors under best_state")
+    try:
+        return dict(weights), flat(yaml.safe_load(package.get("xp.cfg") or "") or {})
+    except yaml.YAMLError as error:
+        raise CheckpointError(f"{path}: its xp.cfg is not readable as YAML") from error
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with dotted names; a value such as ${sample_rate} is looked up."""
+    found, open_ones = {}, [("", settings)]
+    while open_ones:
+        prefix, part = open_ones.pop()
+        for name, value in part.items():
+            if isinstance(value, Mapping):
+                open_ones.append((f"{prefix}{name}.", value))
+            else:
+                found[f"{prefix}{name}"] = value
+    for name, value in found.items():
+        for _ in range(8):  # a reference may lead to a reference
+            reference = re.fullmatch(r"\$\{([\w.]+)\}", str(value))
+            value = found.get(reference[1]) if reference else value
+        found[name] = value
+    return found
+
+
+def published_lm(weights: Mapping[str, Tensor]) -> LazyTensors:
+    """The language model's tensors under their published names; joined projections are cut into thirds.
+
+    A key that the map does not know keeps its name and is reported as unexpected later.
+    """
+    makers = {}
+    for name, tensor in weights.items():
+        if ".self_wav." in name:
+            raise CheckpointError("this is a melody model (it has a conditioner self_wav), which is not supported yet")
+        published = _published_lm_name(name)
+        if "{}" not in published:
+            makers[published] = lambda tensor=tensor: tensor
+            continue
+        for letter, part in zip("qkv", tensor.chunk(3), strict=True):
+            makers[published.format(letter)] = lambda part=part: part
+    return LazyTensors(makers)
+
+
+def _published_lm_name(name: str) -> str:
+    for pattern, target in LM_NAMES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            published = match.expand(target)
+            return f"decoder.model.decoder.{published}" if published.startswith("layers.") else published
+    return name
+
+
+def lm_sizes(weights: Mapping[str, Tensor], settings: Mapping[str, Any], state: StateReader) -> LMConfig:
+    """Sizes of the language model. Shapes do not tell the heads: they are in the settings, else 64 wide as in all."""
+    published = state.tensors
+    table = state.read("decoder.model.decoder.embed_tokens.0.weight")  # [V + 1, D]
+    layers = {name.split(".")[2] for name in weights if name.startswith("transformer.layers.")}
+    first = "decoder.model.decoder.layers.0.fc1.weight"
+    return LMConfig(
+        dim=table.shape[1],
+        heads=int(settings.get("transformer_lm.num_heads") or max(1, table.shape[1] // 64)),
+        layers=len(layers),
+        feed_forward=state.read(first).shape[0],
+        num_codebooks=sum(name.startswith("decoder.model.decoder.embed_tokens.") for name in published),
+        codebook_size=state.read("decoder.lm_heads.0.weight").shape[0],
+        text_dim=state.read("enc_to_dec_proj.weight").shape[1],
+    )
+
+
+def open_codec(folder: Path, progress: bool) -> tuple[StateReader, EncodecConfig]:
+    """The codec of a folder: its weights, or the published codec that the file names."""
+    package = read_package(folder / CODEC_FILE)
+    if "pretrained" in package:
+        found = checkpoints.find(str(package["pretrained"]), progress=progress)
+        sizes, prefix = read_codec_config(found)
+        return checkpoints.codec_reader(found, prefix), sizes
+    weights, settings = read_pickle(folder / CODEC_FILE)
+    names = {}
+    for name in weights:
+        published = name
+        for pattern, target in CODEC_NAMES:
+            published = re.sub(pattern, target, published)
+        names[published] = name
+    state = StateReader(renamed(weights, names), str(folder / CODEC_FILE))
+    return state, codec_sizes(state, settings)
+
+
+def codec_sizes(state: StateReader, settings: Mapping[str, Any]) -> EncodecConfig:
+    """Sizes of the codec; sample rate, causality and padding are in the settings only."""
+    if settings.get("encodec.renormalize") or not settings.get("sample_rate"):
+        raise CheckpointError(
+            f"{state.where}: its settings have no sample_rate, or renormalize: not MusicGen's EnCodec"
+        )
+    names = [name.removeprefix("audio_encoder.") for name in state.tensors]
+
+    def shape(name: str) -> list[int]:
+        return list(state.read(f"audio_encoder.{name}").shape)
+
+    def count(pattern: str) -> int:
+        return sum(re.fullmatch(pattern, name) is not None for name in names)
+
+    convolutions = sorted(
+        (int(match[1]), match[0])
+        for match in map(re.compile(r"decoder\.layers\.(\d+)\.conv\.weight_v").fullmatch, names)
+        if match
+    )
+    if len(convolutions) < 3:
+        raise CheckpointError(f"{state.where} has no weights of a SEANet under audiocraft's names")
+    first, *ups, last = (shape(name) for _, name in convolutions)
+    filters, channels, kernel = shape("encoder.layers.0.conv.weight_v")
+    block = shape("encoder.layers.1.block.1.conv.weight_v")
+    return EncodecConfig(
+        sampling_rate=int(settings["sample_rate"]),
+        audio_channels=channels,
+        num_filters=filters,
+        upsampling_ratios=tuple(up[2] // 2 for up in ups),
+        hidden_size=first[1],
+        codebook_size=shape("quantizer.layers.0.codebook.embed")[0],
+        num_codebooks=count(r"quantizer\.layers\.\d+\.codebook\.embed"),
+        num_residual_layers=count(r"encoder\.layers\.\d+\.block\.1\.conv\.weight_v") // len(ups),
+        num_lstm_layers=count(r"encoder\.layers\.\d+\.lstm\.weight_ih_l\d+"),
+        kernel_size=kernel,
+        last_kernel_size=last[2],
+        residual_kernel_size=block[2],
+        dilation_growth_rate=int(settings.get("seanet.dilation_base") or 2),
+        compress=filters // block[0],
+        use_causal_conv=bool(settings.get("seanet.causal", settings.get("encodec.causal"))),
+        use_conv_shortcut=any(".shortcut." in name for name in names),
+        pad_mode=settings.get("seanet.pad_mode") or "reflect",
+        trim_right_ratio=float(settings.get("seanet.decoder.trim_right_ratio") or 1.0),
+    )
+
+
+def open_text(name: str | os.PathLike, progress: bool) -> tuple[dict[str, Any], StateReader, Path]:
+    """Configuration, tensors and tokenizer's folder of a T5 encoder: that of a T5 or of a MusicGen."""
+    folder = checkpoints.find(name, progress=progress)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no text encoder: it has no readable config.json") from error
+    tensors = open_weights(folder)
+    if config.get("model_type") == "musicgen":
+        config, names = config["text_encoder"], {name: name for name in tensors if name.startswith("text_encoder.")}
+    elif config.get("model_type") == "t5":
+        names = {f"text_encoder.{name}": name for name in tensors if name.startswith(("encoder.", "shared."))}
+    else:
+        raise CheckpointError(f"{folder} is neither a T5 nor a MusicGen: its model_type is {config.get('model_type')}")
+    return config, StateReader(renamed(tensors, names), where_weights_are(folder)), folder

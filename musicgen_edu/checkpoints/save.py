@@ -1,0 +1,121 @@
+"""Writing a model, or a codec alone, as a folder in the published format, which `transformers` loads too."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..files import replace_when_complete, room_for
+from ..model.encodec import EncodecModel
+from ..model.lm import MusicgenLM
+from .published import codec_dict, lm_dict, published_names
+
+
+def lm_tensors(model: MusicgenLM) -> dict[str, Tensor]:
+    """The language model's weights under their published names."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        sources = published_names(name, model.config.num_codebooks)
+        parts = tensor.unbind(0) if name == "embedding.tables" else tensor.chunk(len(sources))
+        tensors.update(zip(sources, parts, strict=True))
+    return tensors
+
+
+def codec_tensors(model: EncodecModel) -> dict[str, Tensor]:
+    """The codec's weights under their published names, each convolution as the two tensors of its weight norm."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        target = "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
+        if name.endswith(".conv.weight"):
+            norm = tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
+            tensors[target.removesuffix("weight") + "weight_g"] = norm
+            tensors[target.removesuffix("weight") + "weight_v"] = tensor
+        else:
+            tensors[target] = tensor
+    return tensors
+
+
+def write_checkpoint(
+    folder: Path, text_model, tokenizer, lm: MusicgenLM, codec: EncodecModel, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write `config.json`, `model.safetensors`, tokenizer, generation and feature extractor configurations.
+
+    Args:
+        folder: made if it does not exist.
+        text_model: a T5 encoder of `transformers`.
+        tokenizer: its tokenizer.
+        lm, codec: the trained parts.
+        dtype: number format in the file; `config.json` asks for float32 computation whatever it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = {name: t for name, t in text_model.state_dict().items() if name != "encoder.embed_tokens.weight"}
+    tensors = {f"text_encoder.{name}": tensor for name, tensor in text.items()} | lm_tensors(lm) | codec_tensors(codec)
+    tensors = {name: tensor.detach().to(dtype).contiguous().clone() for name, tensor in tensors.items()}
+    config = {
+        "architectures": ["MusicgenForConditionalGeneration"],
+        "model_type": "musicgen",
+        "dtype": "float32",
+        "is_encoder_decoder": True,
+        "text_encoder": {"model_type": "t5", **text_model.config.to_diff_dict()},
+        "audio_encoder": codec_dict(codec.config),
+        "decoder": lm_dict(lm.config),
+    }
+    special = lm.config.special
+    generation = {
+        "bos_token_id": special,
+        "pad_token_id": special,
+        "decoder_start_token_id": special,
+        "do_sample": True,
+        "guidance_scale": 3.0,
+        "top_k": 250,
+        "max_length": lm.config.max_steps,
+    }
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", generation)
+    write_json(folder / "preprocessor_config.json", {**codec_features(codec), "processor_class": "MusicgenProcessor"})
+    write_tensors(folder / "model.safetensors", tensors)
+
+
+def write_codec(folder: Path, codec: EncodecModel) -> None:
+    """Write a codec alone: `config.json`, `model.safetensors` and the feature extractor's configuration.
+
+    `musicgen_edu.checkpoints.load.read_codec` reads it back, and so does `transformers.EncodecModel.from_pretrained`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name.removeprefix("audio_encoder."): tensor for name, tensor in codec_tensors(codec).items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    config = {"architectures": ["EncodecModel"], "dtype": "float32", **codec_dict(codec.config)}
+    write_tensors(folder / "model.safetensors", tensors)
+    write_json(folder / "preprocessor_config.json", codec_features(codec))
+    write_json(folder / "config.json", config)
+
+
+def codec_features(codec: EncodecModel) -> dict:
+    """What `preprocessor_config.json` says of the codec's input."""
+    return {
+        "feature_extractor_type": "EncodecFeatureExtractor",
+        "feature_size": codec.config.audio_channels,
+        "sampling_rate": codec.config.sampling_rate,
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a file of settings, whole or not at all."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with room_for(path, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read

@@ -1,0 +1,1 @@
+"""How good is it: measures of sound, and probes that check captions."""

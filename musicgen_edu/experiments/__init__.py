@@ -1,0 +1,1 @@
+"""What made the committed models and figures: each runs by `python -m musicgen_edu.experiments.NAME`."""

@@ -1,0 +1,1 @@
+"""What guidance does, measured on the shipped model."""

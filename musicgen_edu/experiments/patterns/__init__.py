@@ -1,0 +1,1 @@
+"""The interleaving patterns trained on equal terms."""

@@ -1,0 +1,1 @@
+"""The shipped model: its training and its report."""

@@ -1,0 +1,136 @@
+"""Going on: from a recording, and beyond what the model can see at once, frame by frame (lessons 09 and 10).
+
+The published models see 30 s. A longer clip is made in windows, each of which begins with the end of the one before
+(FAIR's audiocraft keeps 12 of 30 s). What is older than that is forgotten: so is the tune, after some windows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+from .audio import resample
+from .decoder import Condition
+from .encodec import EncodecModel, check_audio
+from .generation import Progress, check_conditions, delay_table, run_steps
+from .lm import MusicgenLM
+from .patterns import num_steps
+from .sampling import Sampling, UniformNumbers, check_sampling
+from .shapes import check_shape
+
+
+@dataclass(frozen=True)
+class Window:
+    """One pass of the model over a long clip: frames `start` to `end`, of which the first `known` are there before."""
+
+    start: int
+    end: int
+    known: int
+
+
+def plan_windows(frames: int, longest: int, keep: int, prompt: int = 0) -> list[Window]:
+    """Cut a clip into windows that the model can see as a whole; each repeats the end of the one before.
+
+    60 s with windows of 30 s that keep 12 s: 0 to 30, 18 to 48, 36 to 60, as the published implementation does.
+
+    Args:
+        frames: of the whole clip.
+        longest: frames in a window.
+        keep: frames that a window repeats, as its prompt.
+        prompt: frames that are known before the first one.
+
+    Raises:
+        ValueError: the windows would not move on, or the prompt leaves nothing to generate.
+    """
+    if not 0 < keep < longest:
+        raise ValueError(
+            f"a window of {longest} frames can keep 1 to {longest - 1} frames of the one before, not {keep}"
+        )
+    if not 0 <= prompt < min(frames, longest):
+        raise ValueError(
+            f"the prompt has {prompt} frames: it must be shorter than the clip ({frames} frames) and than what the "
+            f"model sees at once ({longest} frames)"
+        )
+    windows = [Window(0, min(frames, longest), prompt)]
+    while windows[-1].end < frames:
+        start = windows[-1].end - keep
+        windows.append(Window(start, min(start + longest, frames), keep))
+    return windows
+
+
+@torch.inference_mode()
+def stream_frames(
+    model: MusicgenLM,
+    windows: list[Window],
+    seeds: list[int],
+    condition: Condition | None = None,
+    sampling: Sampling = Sampling(),
+    negative: Condition | None = None,
+    prompt: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Tensor]:
+    """Generate codes in the delay pattern and give each frame as soon as it is complete.
+
+    A clip of one window has the codes of `generate_codes`. A longer one is made window by window: the positions
+    begin anew in each, and what is kept of the one before is its prompt. Memory does not grow with the clip.
+
+    Args:
+        windows: from `plan_windows`.
+        prompt: codes [B, K, P] that the clip begins with; P is the first window's `known`.
+        others: see `generate_codes`.
+
+    Yields:
+        int64 [B, K, 1] for each frame after the prompt.
+    """
+    K = model.config.num_codebooks
+    check_sampling(*astuple(sampling), codebook_size=model.config.codebook_size)
+    check_conditions(condition, negative, len(seeds))
+    numbers = UniformNumbers(seeds, K)
+    diagonal = torch.arange(K, device=model.positions.device)
+    total = sum(window.end - window.start - window.known + K - 1 for window in windows)
+    done, recent = 0, [] if prompt is None else [prompt]
+    for window, following in itertools.zip_longest(windows, windows[1:]):
+        table = delay_table(K, window.end - window.start)
+        given = torch.cat(recent, -1)[..., -window.known :] if window.known else None
+        recent = [] if given is None else [given]
+        steps = num_steps(table[:, : window.end - window.start])
+        for step, sequence in run_steps(model, table, steps, numbers, condition, sampling, negative, given):
+            done += 1
+            if progress:
+                progress(done, total)
+            t = step - K  # the frame whose last code has just come
+            if t >= window.known:
+                frame = sequence[:, diagonal, t + 1 + diagonal][..., None]  # [B, K, 1]
+                if following:
+                    recent.append(frame)
+                yield frame
+
+
+def encode_prompt(codec: EncodecModel, audio: Tensor, sample_rate: int | None, rows: int) -> Tensor:
+    """A recording [C, N] or [B, C, N] as codes [B, K, P] to go on from, in whole frames.
+
+    Raises:
+        ValueError: no sample rate, another number of clips than rows, or shorter than a frame.
+    """
+    if sample_rate is None:
+        raise ValueError("prompt_audio needs prompt_sample_rate, its rate in Hz: sound without it has no length")
+    audio = audio[None] if audio.dim() == 2 else audio
+    B, C, N = check_shape("prompt_audio", audio, "B C N")
+    if B not in (1, rows):
+        raise ValueError(f"prompt_audio must hold one recording, or one for each of the {rows} prompts, not {B}")
+    check_audio(audio)
+    if codec.config.audio_channels not in (1, C):
+        raise ValueError(f"prompt_audio must have {codec.config.audio_channels} channels, not {C}")
+    if codec.config.audio_channels == 1:
+        audio = audio.mean(1, keepdim=True)  # [B, 1, N]
+    audio = resample(audio, sample_rate, codec.config.sampling_rate)
+    hop = codec.config.hop_length
+    P = audio.shape[-1] // hop
+    if P == 0:
+        raise ValueError(f"prompt_audio must last at least one frame, {hop / codec.config.sampling_rate:g} s")
+    device = next(codec.parameters()).device
+    return codec.encode(audio[..., : P * hop].float().to(device)).expand(rows, -1, -1)

@@ -1,0 +1,285 @@
+"""EnCodec: SEANet encoder, residual vector quantizer, SEANet decoder (lesson 04).
+
+Source: Défossez et al. 2022, "High Fidelity Neural Audio Compression" (arXiv 2210.13438), section 3 and figure 1;
+the sizes are those of the published `facebook/encodec_32khz`. Weight normalisation is folded into plain convolutions
+when a checkpoint is loaded (`checkpoints.py`), so what is here is what runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .quantization import ResidualVectorQuantizer, bit_rate
+from .shapes import check_shape
+
+
+@dataclass(frozen=True)
+class EncodecConfig:
+    """The sizes of an EnCodec; field names are those of the published `config.json`.
+
+    The defaults are `facebook/encodec_32khz`: 32 kHz mono, 50 frames/s, 4 codebooks of 2048, 2.2 kbit/s.
+    """
+
+    sampling_rate: int = 32000
+    audio_channels: int = 1
+    num_filters: int = 64
+    upsampling_ratios: tuple[int, ...] = (8, 5, 4, 4)
+    hidden_size: int = 128
+    codebook_size: int = 2048
+    num_codebooks: int = 4
+    num_residual_layers: int = 1
+    num_lstm_layers: int = 2
+    kernel_size: int = 7
+    last_kernel_size: int = 7
+    residual_kernel_size: int = 3
+    dilation_growth_rate: int = 2
+    compress: int = 2
+    use_causal_conv: bool = False
+    use_conv_shortcut: bool = False
+    pad_mode: str = "reflect"
+    trim_right_ratio: float = 1.0
+
+    @property
+    def hop_length(self) -> int:
+        """Samples in one frame."""
+        return math.prod(self.upsampling_ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sampling_rate / self.hop_length
+
+    @property
+    def bandwidth(self) -> float:
+        """kbit/s with all codebooks."""
+        return bit_rate(self.num_codebooks, self.codebook_size, self.frame_rate) / 1000
+
+
+def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
+    """Mirror the signal at both ends, x [B, C, N]; one that is too short to mirror is lengthened with zeros first."""
+    missing = max(0, max(left, right) - x.shape[-1] + 1)
+    if missing:
+        x = F.pad(x, (0, missing))
+    x = F.pad(x, (left, right), mode="reflect")
+    return x[..., : x.shape[-1] - missing]
+
+
+class Conv1d(nn.Module):
+    """Convolution whose output has ceil(N / stride) samples.
+
+    The padding of kernel - stride is split over both ends, or stands all on the left if causal; the right end gets
+    as much more as the last window needs to be complete.
+    """
+
+    def __init__(
+        self, config: EncodecConfig, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1
+    ):
+        super().__init__()
+        self.causal, self.pad_mode = config.use_causal_conv, config.pad_mode
+        self.stride, self.span = stride, (kernel - 1) * dilation + 1
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, N] to [B, C', ceil(N / stride)]."""
+        B, C, N = x.shape
+        total = self.span - self.stride
+        right = 0 if self.causal else total // 2
+        left = total - right
+        windows = math.ceil((N - self.span + total) / self.stride)  # after the first one
+        right += windows * self.stride + self.span - total - N
+        x = reflect_pad(x, left, right) if self.pad_mode == "reflect" else F.pad(x, (left, right), mode=self.pad_mode)
+        return self.conv(x)
+
+
+class ConvTranspose1d(nn.Module):
+    """Transposed convolution whose output has exactly N * stride samples: the surplus is trimmed."""
+
+    def __init__(self, config: EncodecConfig, inputs: int, outputs: int, kernel: int, stride: int):
+        super().__init__()
+        total = kernel - stride
+        self.right = math.ceil(total * config.trim_right_ratio) if config.use_causal_conv else total // 2
+        self.left = total - self.right
+        self.conv = nn.ConvTranspose1d(inputs, outputs, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, N] to [B, C', N * stride]."""
+        x = self.conv(x)
+        return x[..., self.left : x.shape[-1] - self.right]
+
+
+class ResidualBlock(nn.Module):
+    """x + (ELU, dilated convolution to fewer channels, ELU, 1x1 convolution back)."""
+
+    def __init__(self, config: EncodecConfig, channels: int, dilation: int):
+        super().__init__()
+        hidden = channels // config.compress
+        self.block = nn.ModuleList(
+            [
+                nn.ELU(),
+                Conv1d(config, channels, hidden, config.residual_kernel_size, dilation=dilation),
+                nn.ELU(),
+                Conv1d(config, hidden, channels, 1),
+            ]
+        )
+        self.shortcut = Conv1d(config, channels, channels, 1) if config.use_conv_shortcut else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, N], same shape out."""
+        y = x
+        for layer in self.block:
+            y = layer(y)
+        return self.shortcut(x) + y
+
+
+class LSTM(nn.Module):
+    """Unidirectional LSTM over time with a skip connection."""
+
+    def __init__(self, channels: int, layers: int):
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T], same shape out."""
+        x = x.permute(2, 0, 1)  # [T, B, C]
+        return (self.lstm(x)[0] + x).permute(1, 2, 0)  # [B, C, T]
+
+
+def _residual_blocks(config: EncodecConfig, channels: int) -> list[nn.Module]:
+    return [ResidualBlock(config, channels, config.dilation_growth_rate**i) for i in range(config.num_residual_layers)]
+
+
+def seanet_encoder(config: EncodecConfig) -> list[nn.Module]:
+    """The encoder's layers, from audio [B, C, N] to latents [B, D, T]. It walks the ratios backwards: 4, 4, 5, 8."""
+    channels = config.num_filters
+    layers: list[nn.Module] = [Conv1d(config, config.audio_channels, channels, config.kernel_size)]
+    for ratio in reversed(config.upsampling_ratios):
+        layers += _residual_blocks(config, channels)
+        layers += [nn.ELU(), Conv1d(config, channels, 2 * channels, 2 * ratio, stride=ratio)]
+        channels *= 2
+    layers += [LSTM(channels, config.num_lstm_layers), nn.ELU()]
+    return [*layers, Conv1d(config, channels, config.hidden_size, config.last_kernel_size)]
+
+
+def seanet_decoder(config: EncodecConfig) -> list[nn.Module]:
+    """The decoder's layers, from latents [B, D, T] to audio [B, C, N]: the encoder's mirror image."""
+    channels = config.num_filters * 2 ** len(config.upsampling_ratios)
+    layers: list[nn.Module] = [
+        Conv1d(config, config.hidden_size, channels, config.kernel_size),
+        LSTM(channels, config.num_lstm_layers),
+    ]
+    for ratio in config.upsampling_ratios:
+        layers += [nn.ELU(), ConvTranspose1d(config, channels, channels // 2, 2 * ratio, ratio)]
+        channels //= 2
+        layers += _residual_blocks(config, channels)
+    return [*layers, nn.ELU(), Conv1d(config, channels, config.audio_channels, config.last_kernel_size)]
+
+
+class SEANet(nn.Module):
+    """A row of layers, numbered as in the published checkpoints."""
+
+    def __init__(self, layers: list[nn.Module]):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class EncodecModel(nn.Module):
+    """Audio to codes and back.
+
+    Args:
+        config: the sizes.
+        quantizer_options: `decay`, `epsilon`, `dead_threshold` of the quantizers, for training.
+    """
+
+    def __init__(self, config: EncodecConfig, **quantizer_options: float):
+        super().__init__()
+        self.config = config
+        self.encoder = SEANet(seanet_encoder(config))
+        self.decoder = SEANet(seanet_decoder(config))
+        self.quantizer = ResidualVectorQuantizer(
+            config.num_codebooks, config.codebook_size, config.hidden_size, **quantizer_options
+        )
+
+    @torch.no_grad()
+    def encode(
+        self,
+        audio: Tensor,
+        lengths: Tensor | None = None,
+        num_codebooks: int | None = None,
+        sample_rate: int | None = None,
+    ) -> Tensor:
+        """Audio to codes.
+
+        Args:
+            audio: float [B, C, N] in [-1, 1] at `config.sampling_rate` Hz.
+            lengths: samples of each clip [B], if the batch was padded; what lies behind is taken as silence.
+            num_codebooks: use only the first ones.
+            sample_rate: of the audio in Hz, if known: it is then checked, never changed.
+
+        Returns:
+            codes: int64 [B, K, T], T = ceil(N / hop length).
+
+        Raises:
+            ValueError: wrong shape or sample rate, integer samples, NaN or infinite samples, no samples.
+        """
+        B, C, N = check_shape("audio", audio, "B C N", C=self.config.audio_channels)
+        check_audio(audio)
+        if sample_rate not in (None, self.config.sampling_rate):
+            raise ValueError(
+                f"audio is at {sample_rate} Hz, but this codec works at {self.config.sampling_rate} Hz: "
+                "use musicgen_edu.model.audio.resample first"
+            )
+        if lengths is not None:
+            audio = audio * (torch.arange(N, device=audio.device) < lengths[:, None, None])
+        return self.quantizer.encode(self.encoder(audio), num_codebooks)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes to audio.
+
+        Args:
+            codes: int64 [B, K, T], values 0 to V - 1; fewer than all K codebooks may be given.
+
+        Returns:
+            audio: [B, C, N] at `config.sampling_rate` Hz, N = T * hop length.
+
+        Raises:
+            ValueError: wrong shape, or a code outside the codebook (the special token of a pattern, for example).
+        """
+        check_shape("codes", codes, "B K T")
+        self.check_codes(codes)
+        return self.decoder(self.quantizer.decode(codes))
+
+    def check_codes(self, codes: Tensor) -> None:
+        """Raise a `ValueError` if a code stands outside the codebook (the special token of a pattern, for example)."""
+        if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.config.codebook_size):
+            raise ValueError(
+                f"codes must be 0 to {self.config.codebook_size - 1}, "
+                f"but they reach from {int(codes.min())} to {int(codes.max())}"
+            )
+
+    def forward(self, audio: Tensor, num_codebooks: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """One training pass: audio [B, C, N] to (reconstruction [B, C, N], codes [B, K, T], commitment loss)."""
+        quantized, codes, commitment = self.quantizer(self.encoder(audio), num_codebooks)
+        return self.decoder(quantized)[..., : audio.shape[-1]], codes, commitment
+
+
+def check_audio(audio: Tensor) -> None:
+    """Raise a `ValueError` unless audio is floating point, finite and not empty."""
+    if not audio.is_floating_point():
+        raise ValueError(
+            f"audio must be floating point in [-1, 1], but its type is {audio.dtype}; divide integers first"
+        )
+    if audio.shape[-1] == 0:
+        raise ValueError("audio has no samples: N must be at least 1")
+    if not torch.isfinite(audio).all():
+        raise ValueError("audio contains NaN or infinite samples; every sample must be a finite number")

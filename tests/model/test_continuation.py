@@ -1,0 +1,140 @@
+"""Windows, prompts of codes, and frames as they are made."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from helpers.judges import our_lm, their_musicgen
+from musicgen_edu.model.continuation import Window, plan_windows, stream_frames
+from musicgen_edu.model.decoder import KeyValueCache
+from musicgen_edu.model.generation import generate_codes
+from musicgen_edu.model.sampling import Sampling
+
+SAMPLING = Sampling(guidance_scale=3.0, top_k=8)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    torch.manual_seed(0)
+    return our_lm(their_musicgen())
+
+
+@pytest.fixture(scope="module")
+def text(lm):
+    torch.manual_seed(1)
+    return lm.project_text(torch.randn(2, 6, lm.config.text_dim), torch.ones(2, 6, dtype=torch.bool))
+
+
+def streamed(lm, text, windows, prompt=None, seeds=(1, 2), **more) -> torch.Tensor:
+    frames = list(stream_frames(lm, windows, list(seeds), text, SAMPLING, prompt=prompt, **more))
+    assert all(frame.shape == (len(seeds), 4, 1) for frame in frames)
+    return torch.cat(frames if prompt is None else [prompt, *frames], -1)
+
+
+def test_a_minute_is_cut_as_published() -> None:
+    assert plan_windows(3000, 1500, 600) == [Window(0, 1500, 0), Window(900, 2400, 600), Window(1800, 3000, 600)]
+
+
+@pytest.mark.parametrize("trial", range(30))
+def test_windows_cover_a_clip_once(trial: int) -> None:
+    random.seed(trial)
+    longest = random.randint(2, 60)
+    keep, frames = random.randint(1, longest - 1), random.randint(1, 500)
+    prompt = random.randrange(min(frames, longest))
+    windows = plan_windows(frames, longest, keep, prompt)
+    made = [t for window in windows for t in range(window.start + window.known, window.end)]
+    assert made == list(range(prompt, frames))
+    assert all(window.end - window.start <= longest for window in windows)
+    assert all(b.start + b.known == a.end for a, b in itertools.pairwise(windows))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 17])
+def test_one_window_has_the_codes_of_the_plain_loop(lm, text, frames: int) -> None:
+    assert torch.equal(
+        streamed(lm, text, plan_windows(frames, 100, 40)), generate_codes(lm, frames, [1, 2], text, SAMPLING)
+    )
+
+
+@pytest.mark.parametrize("length", [1, 5, 20, 21, 33])
+def test_a_shorter_clip_is_the_beginning_of_a_longer_one(lm, text, length: int) -> None:
+    long = streamed(lm, text, plan_windows(50, 20, 8))
+    assert torch.equal(streamed(lm, text, plan_windows(length, 20, 8)), long[..., :length])
+
+
+def test_a_row_is_the_same_alone(lm, text) -> None:
+    both, windows = streamed(lm, text, plan_windows(50, 20, 8)), plan_windows(50, 20, 8)
+    for row in range(2):
+        alone = type(text)(text.states[[row]], text.mask[[row]])
+        assert torch.equal(streamed(lm, alone, windows, seeds=[row + 1])[0], both[row])
+
+
+def test_a_later_window_is_a_continuation_of_what_it_keeps(lm, text) -> None:
+    """With no random numbers the second window is the continuation of its 8 frames, by the plain definition."""
+    greedy = Sampling(guidance_scale=3.0, temperature=0, top_k=0)
+
+    def clip(windows, prompt=None):
+        frames = list(stream_frames(lm, windows, [1, 2], text, greedy, prompt=prompt))
+        return torch.cat(frames, -1)
+
+    whole = clip(plan_windows(32, 20, 8))
+    kept = whole[..., 12:20]
+    assert torch.equal(clip([Window(0, 20, 8)], kept), whole[..., 20:])
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 4, 9])
+def test_a_prompt_of_ones_own_greedy_codes_changes_nothing(lm, text, known: int) -> None:
+    greedy = Sampling(guidance_scale=3.0, temperature=0, top_k=0)
+    whole = generate_codes(lm, 16, [1, 2], text, greedy)
+    rest = list(stream_frames(lm, [Window(0, 16, known)], [1, 2], text, greedy, prompt=whole[..., :known]))
+    assert torch.equal(torch.cat(rest, -1), whole[..., known:])
+
+
+def test_a_prompt_is_read_once_as_a_whole_and_room_is_taken_once_a_window(lm, text, monkeypatch) -> None:
+    lengths, places = [], []
+    room = KeyValueCache.room
+
+    def spy(cache, n):
+        lengths.append(n)
+        places.append(cache.memory.shape[4])
+        return room(cache, n)
+
+    monkeypatch.setattr(KeyValueCache, "room", spy)
+    streamed(lm, text, plan_windows(32, 20, 8))
+    layers = lm.config.layers
+    prefill = [n for n in lengths if n > 1]
+    assert lengths[:23] == [1] * 23  # the first window
+    assert prefill == [9] * layers  # the second: the start and the eight frames, in one pass of every layer
+    assert max(places) == 23
+
+
+def test_a_stream_that_is_left_early_leaves_the_model_as_it_was(lm, text) -> None:
+    expected = streamed(lm, text, plan_windows(30, 20, 8))
+    stream = stream_frames(lm, plan_windows(30, 20, 8), [1, 2], text, SAMPLING)
+    for _ in range(23):
+        next(stream)
+    stream.close()
+
+    def stop(done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        streamed(lm, text, plan_windows(30, 20, 8), progress=stop)
+    assert torch.equal(streamed(lm, text, plan_windows(30, 20, 8)), expected)
+
+
+def test_progress_counts_the_steps_of_all_windows(lm, text) -> None:
+    calls = []
+    streamed(lm, text, plan_windows(32, 20, 8), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 38) for i in range(1, 39)]  # 20 + 3, then 12 + 3
+
+
+def test_what_makes_no_sense_is_named() -> None:
+    with pytest.raises(ValueError, match="keep 1 to 19 frames of the one before, not 20"):
+        plan_windows(50, 20, 20)
+    with pytest.raises(ValueError, match="the prompt has 20 frames"):
+        plan_windows(50, 20, 8, prompt=20)
+    with pytest.raises(ValueError, match="shorter than the clip"):
+        plan_windows(5, 20, 8, prompt=5)

@@ -1,0 +1,132 @@
+"""EnCodec against `transformers`, and what must be true of it by itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from helpers.judges import PUBLISHED_CODEC, our_codec, their_codec
+from musicgen_edu.model.encodec import EncodecConfig, EncodecModel
+
+HOP = 16  # of the small codec
+
+
+def assert_equal_codecs(theirs, ours, audio, mask=None, lengths=None):
+    with torch.no_grad():
+        expected = theirs.encode(audio, mask)
+        codes = ours.encode(audio, lengths)
+        assert torch.equal(codes, expected.audio_codes[0])
+        sound = theirs.decode(expected.audio_codes, expected.audio_scales).audio_values
+        torch.testing.assert_close(ours.decode(codes), sound, atol=1e-5, rtol=0)
+    return codes
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The 32 kHz configuration at full width, random weights, in both implementations."""
+    torch.manual_seed(0)
+    theirs = their_codec(**PUBLISHED_CODEC, hidden_size=128, num_lstm_layers=2)
+    return theirs, our_codec(theirs)
+
+
+def test_published_configuration_at_full_width(published):
+    theirs, ours = published
+    assert ours.config == EncodecConfig()
+    codes = assert_equal_codecs(theirs, ours, torch.randn(1, 1, 32000 + 123) * 0.3)
+    assert codes.shape == (1, 4, 51)
+    assert len(codes.unique()) > 20  # codes that never change would make the comparison empty
+
+
+def test_published_configuration_by_the_numbers(published):
+    config = published[1].config
+    assert config.hop_length == 640
+    assert config.frame_rate == 50
+    assert config.bandwidth == 2.2
+    trainable = sum(p.numel() for p in published[1].parameters())
+    assert round(trainable / 1e6, 2) == 56.88
+
+
+SMALL = {
+    "as published": {},
+    "causal": {"use_causal_conv": True},
+    "causal, trimmed on both sides": {"use_causal_conv": True, "trim_right_ratio": 0.5},
+    "with a convolution as shortcut": {"use_conv_shortcut": True},
+    "odd strides": {"upsampling_ratios": [5, 3], "sampling_rate": 750},
+    "more residual layers": {"num_residual_layers": 3, "dilation_growth_rate": 3},
+    "padded with zeros": {"pad_mode": "constant"},
+    "eight codebooks": {"target_bandwidths": [1.6]},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("samples", [1, 2, HOP - 1, HOP, HOP + 1, 333, 800])
+def test_small_configurations_at_awkward_lengths(name, samples):
+    theirs = their_codec(**SMALL[name])
+    ours = our_codec(theirs)
+    codes = assert_equal_codecs(theirs, ours, torch.randn(2, 1, samples) * 0.3)
+    assert codes.shape[2] == -(-samples // ours.config.hop_length)
+    assert ours.decode(codes).shape[2] == codes.shape[2] * ours.config.hop_length
+
+
+def test_stereo_in_one_model():
+    theirs = their_codec(audio_channels=2)
+    assert_equal_codecs(theirs, our_codec(theirs), torch.randn(2, 2, 500) * 0.3)
+
+
+def test_batch_of_unequal_lengths():
+    theirs = their_codec()
+    ours = our_codec(theirs)
+    audio, lengths = torch.randn(3, 1, 400), torch.tensor([400, 123, 5])
+    mask = (torch.arange(400) < lengths[:, None])[:, None]
+    codes = assert_equal_codecs(theirs, ours, audio, mask, lengths)
+    assert not torch.equal(codes, ours.encode(audio))  # without lengths the padding is heard
+
+
+def test_codes_of_fewer_codebooks_are_the_first_rows():
+    codec = our_codec(their_codec())
+    audio = torch.randn(1, 1, 300)
+    assert torch.equal(codec.encode(audio, num_codebooks=2), codec.encode(audio)[:, :2])
+    assert codec.decode(codec.encode(audio)[:, :2]).shape == codec.decode(codec.encode(audio)).shape
+
+
+def test_training_pass_reaches_every_weight():
+    codec = EncodecModel(
+        EncodecConfig(num_filters=4, upsampling_ratios=(4, 2), hidden_size=8, codebook_size=16)
+    ).train()
+    audio = torch.randn(2, 1, 101)
+    made, codes, commitment = codec(audio)
+    assert made.shape == audio.shape
+    assert codes.shape == (2, 4, 13)
+    ((made - audio).square().mean() + commitment).backward()
+    for name, parameter in codec.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (torch.full((1, 1, 50), float("nan")), "NaN"),
+        (torch.full((1, 1, 50), float("inf")), "infinite"),
+        (torch.zeros(1, 1, 50, dtype=torch.int16), "floating point"),
+        (torch.zeros(1, 2, 50), "C = 1, not 2"),
+        (torch.zeros(50), r"\[B, C, N\]"),
+        (torch.zeros(1, 1, 0), "no samples"),
+    ],
+)
+def test_bad_audio_is_named(audio, message):
+    with pytest.raises(ValueError, match=message):
+        our_codec(their_codec()).encode(audio)
+
+
+def test_a_wrong_sample_rate_is_named():
+    codec, audio = our_codec(their_codec()), torch.zeros(1, 1, 50)
+    assert torch.equal(codec.encode(audio, sample_rate=800), codec.encode(audio))
+    with pytest.raises(ValueError, match="audio is at 44100 Hz, but this codec works at 800 Hz"):
+        codec.encode(audio, sample_rate=44100)
+
+
+@pytest.mark.parametrize("code", [-1, 16])
+def test_a_code_outside_the_codebook_is_named(code):
+    with pytest.raises(ValueError, match="codes must be 0 to 15"):
+        our_codec(their_codec()).decode(torch.full((1, 4, 3), code))

@@ -1,0 +1,201 @@
+"""Guidance in both spaces and negative prompts: what each promises, on random logits and a random model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from helpers.judges import our_lm, their_musicgen
+from musicgen_edu.model.decoder import Condition
+from musicgen_edu.model.generation import both_halves, generate_codes, next_tokens
+from musicgen_edu.model.sampling import Sampling, check_sampling, distribution, guide, guide_probabilities
+
+SAMPLINGS = [
+    Sampling(guidance_scale=3.0, top_k=8),
+    Sampling(guidance_scale=-1.5, top_k=8),
+    Sampling(guidance_scale=0.2, top_k=8, guidance_space="probabilities"),
+    Sampling(guidance_scale=2.0, temperature=0, top_k=0),
+]
+
+
+@pytest.fixture(scope="module")
+def lm():
+    torch.manual_seed(0)
+    return our_lm(their_musicgen())
+
+
+def condition(lm, lengths):
+    """Random texts of these lengths, padded to the longest."""
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return lm.project_text(torch.randn(len(lengths), max(lengths), lm.config.text_dim), mask)
+
+
+def row_of(condition, row):
+    """One row without its padding."""
+    length = int(condition.mask[row].sum())
+    return Condition(condition.states[row : row + 1, :length], condition.mask[row : row + 1, :length])
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_guided_probabilities_are_the_mixture_and_sum_to_1(trial):
+    torch.manual_seed(trial)
+    sizes = [int(n) for n in torch.randint(1, 5, (2,))] + [int(torch.randint(2, 300, ()))]
+    a, b, gamma = 4 * torch.randn(sizes), 4 * torch.randn(sizes), float(torch.rand(()))
+    mixed = guide_probabilities(a, b, gamma)
+    assert mixed.shape == a.shape
+    torch.testing.assert_close(mixed.exp(), gamma * a.softmax(-1) + (1 - gamma) * b.softmax(-1))
+    torch.testing.assert_close(mixed.exp().sum(-1), torch.ones(sizes[:-1]))
+    # Adding a number to all logits of a model changes none of its probabilities, nor the mixture.
+    torch.testing.assert_close(guide_probabilities(a + 7, b - 20, gamma), mixed, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_both_spaces_agree_at_the_ends_and_part_between_them(trial):
+    torch.manual_seed(trial)
+    a, b = 3 * torch.randn(4, 40), 3 * torch.randn(4, 40)
+    for mix in (guide, guide_probabilities):
+        torch.testing.assert_close(mix(a, b, 1.0).softmax(-1), a.softmax(-1))
+        torch.testing.assert_close(mix(a, b, 0.0).softmax(-1), b.softmax(-1))
+        torch.testing.assert_close(mix(a, a, 0.3).softmax(-1), a.softmax(-1))
+    apart = guide(a, b, 0.5).softmax(-1) - guide_probabilities(a, b, 0.5).softmax(-1)
+    assert apart.abs().max() > 0.01
+
+
+def test_a_mixture_never_leaves_what_lies_between_the_models_but_guidance_in_logits_does():
+    torch.manual_seed(0)
+    a, b = 2 * torch.randn(50, 30), 2 * torch.randn(50, 30)
+    low, high = torch.minimum(a.softmax(-1), b.softmax(-1)), torch.maximum(a.softmax(-1), b.softmax(-1))
+    for gamma in (0.0, 0.2, 0.7, 1.0):
+        mixed = guide_probabilities(a, b, gamma).exp()
+        assert ((low - 1e-6 <= mixed) & (mixed <= high + 1e-6)).all()
+    guided = guide(a, b, 3.0).softmax(-1)
+    assert (guided > high + 0.1).any()
+
+
+def test_the_mixture_is_stable_where_probabilities_are_not():
+    a, b = torch.tensor([0.0, -200.0, -300.0]), torch.tensor([0.0, -250.0, -400.0])
+    mixed = guide_probabilities(a, b, 0.2)
+    torch.testing.assert_close(mixed[1:], torch.tensor([-200.0, -300.0]) + torch.tensor(0.2).log())
+    assert not (0.2 * a.softmax(-1) + 0.8 * b.softmax(-1))[1:].any()  # what the direct formula makes of them
+    assert guide_probabilities(a.half(), b.half(), 0.2).dtype == torch.float32
+    shut = torch.tensor([0.0, -torch.inf])  # a token that both models exclude
+    torch.testing.assert_close(guide_probabilities(shut, shut, 0.2), shut)
+
+
+def test_temperature_and_filters_come_after_the_mixture():
+    a, b = torch.tensor([0.7, 0.2, 0.1]).log(), torch.tensor([0.1, 0.1, 0.8]).log()
+    mixed = torch.tensor([0.22, 0.12, 0.66])  # 0.2 * a + 0.8 * b
+    torch.testing.assert_close(distribution(guide_probabilities(a, b, 0.2)), mixed)
+    torch.testing.assert_close(distribution(guide_probabilities(a, b, 0.2), top_k=2), torch.tensor([0.25, 0.0, 0.75]))
+    torch.testing.assert_close(
+        distribution(guide_probabilities(a, b, 0.2), temperature=0.5), mixed**2 / (mixed**2).sum()
+    )
+    sampling = Sampling(0.2, temperature=0, guidance_space="probabilities")
+    both = torch.stack([a, b])[:, None]  # [2B, K, V]
+    assert next_tokens(both, torch.zeros(1, 1), sampling, guided=True).tolist() == [[2]]
+    assert next_tokens(both, torch.zeros(1, 1), Sampling(3.0, temperature=0), guided=True).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, 3.0, float("nan"), float("inf")])
+def test_gamma_is_a_share(gamma):
+    with pytest.raises(ValueError, match="0 to 1"):
+        guide_probabilities(torch.zeros(3), torch.zeros(3), gamma)
+    with pytest.raises(ValueError, match="guidance_scale must be"):
+        check_sampling(gamma, 1.0, 0, 0.0, "probabilities", codebook_size=16)
+
+
+def test_the_space_of_guidance_is_one_of_two():
+    check_sampling(3.0, 1.0, 0, 0.0, "logits", codebook_size=16)
+    check_sampling(1.0, 1.0, 0, 0.0, "probabilities", codebook_size=16)
+    with pytest.raises(ValueError, match="'logits' or 'probabilities', not 'probs'"):
+        check_sampling(1.0, 1.0, 0, 0.0, "probs", codebook_size=16)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_negative_text_equal_to_the_text_leaves_the_conditional_model(lm, sampling):
+    text = condition(lm, [3, 6, 1])
+    plain = Sampling(1.0, sampling.temperature, sampling.top_k)
+    expected = generate_codes(lm, 20, [1, 2, 3], text, plain)
+    assert torch.equal(generate_codes(lm, 20, [1, 2, 3], text, sampling, negative=text), expected)
+    assert not torch.equal(generate_codes(lm, 20, [1, 2, 3], text, sampling), expected)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_negative_text_without_words_is_no_negative_text(lm, sampling):
+    text, nothing = condition(lm, [3, 6]), condition(lm, [4, 2])
+    nothing = Condition(nothing.states, torch.zeros_like(nothing.mask))
+    expected = generate_codes(lm, 20, [1, 2], text, sampling)
+    assert torch.equal(generate_codes(lm, 20, [1, 2], text, sampling, negative=nothing), expected)
+
+
+def test_scale_0_hears_the_negative_text_only_and_scale_1_never(lm):
+    text, negative = condition(lm, [3, 6]), condition(lm, [7, 2])
+
+    def codes(scale, condition, negative=None):
+        return generate_codes(lm, 15, [1, 2], condition, Sampling(scale, top_k=8), negative=negative)
+
+    assert torch.equal(codes(0, text, negative), codes(1, negative))
+    assert torch.equal(codes(1e-7, text, negative), codes(1, negative))  # through both halves
+    assert torch.equal(codes(1, text, negative), codes(1, text))
+    assert torch.equal(codes(1 + 1e-7, text, negative), codes(1, text))
+    assert not torch.equal(codes(3, text, negative), codes(3, text))
+
+
+def test_two_texts_change_places_when_the_scale_is_mirrored(lm):
+    """Between two texts, u + g (c - u) equals c + (1 - g) (u - c)."""
+    text, negative = condition(lm, [3, 6]), condition(lm, [7, 2])
+    for g in (-0.5, 0.25, 2.5):
+        one = generate_codes(lm, 15, [1, 2], text, Sampling(g, top_k=8), negative=negative)
+        other = generate_codes(lm, 15, [1, 2], negative, Sampling(1 - g, top_k=8), negative=text)
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_with_negative_texts_a_row_is_the_same_alone_and_in_a_batch(lm, sampling):
+    text, negative = condition(lm, [3, 6, 1]), condition(lm, [2, 1, 9])
+    together = generate_codes(lm, 20, [7, 8, 9], text, sampling, negative=negative)
+    for row, seed in enumerate([7, 8, 9]):
+        alone = generate_codes(lm, 20, [seed], row_of(text, row), sampling, negative=row_of(negative, row))
+        assert torch.equal(alone[0], together[row])
+    assert torch.equal(generate_codes(lm, 9, [7, 8, 9], text, sampling, negative=negative), together[:, :, :9])
+
+
+@pytest.mark.parametrize("lengths", [([2, 5], [7, 1]), ([7, 1], [2, 5]), ([3, 3], [3, 3])])
+def test_the_halves_keep_their_words_and_pad_with_masked_zeros(lm, lengths):
+    halves = [condition(lm, one) for one in lengths]
+    both = both_halves(*halves)
+    assert both.states.shape == (4, max(map(max, lengths)), lm.config.dim)
+    assert both.mask.sum(1).tolist() == lengths[0] + lengths[1]
+    for half, rows in zip(halves, (slice(0, 2), slice(2, 4)), strict=True):
+        assert torch.equal(both.states[rows][both.mask[rows]], half.states[half.mask])
+    assert not both.states[~both.mask].any()
+
+
+def test_conditions_of_the_wrong_number_of_rows_are_named(lm):
+    two, three, sampling = condition(lm, [2, 3]), condition(lm, [2, 3, 4]), SAMPLINGS[0]
+    with pytest.raises(ValueError, match="condition must have one row for each of the 2 seeds, not 3"):
+        generate_codes(lm, 5, [1, 2], three, sampling)
+    with pytest.raises(ValueError, match="negative must have one row for each of the 2 seeds, not 3"):
+        generate_codes(lm, 5, [1, 2], two, sampling, negative=three)
+    with pytest.raises(ValueError, match="negative needs a condition"):
+        generate_codes(lm, 5, [1, 2], None, sampling, negative=two)
+
+
+@pytest.mark.parametrize("trial", range(20))
+def test_top_k_and_top_p_together_are_those_of_transformers(trial):
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    torch.manual_seed(trial)
+    logits = 3 * torch.randn(5, 40)
+    temperature, k, p = 0.3 + torch.rand(1).item(), int(torch.randint(1, 41, ())), torch.rand(1).item()
+    theirs = logits
+    for warper in (TemperatureLogitsWarper(temperature), TopKLogitsWarper(k), TopPLogitsWarper(p)):
+        theirs = warper(None, theirs)
+    torch.testing.assert_close(distribution(logits, temperature, k, p), theirs.softmax(-1))
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-37, 1e-30, 1e-3])
+def test_the_smallest_temperatures_are_greedy(temperature):
+    torch.testing.assert_close(
+        distribution(torch.tensor([50.0, 49.0, 1.0]), temperature), torch.tensor([1.0, 0.0, 0.0])
+    )
