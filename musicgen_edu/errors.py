@@ -1,4 +1,4 @@
-"""The error of everything that has to do with checkpoints; without torch, so that `hub` is quick to import."""
+"""The errors of our own that several rooms raise and catch; without torch, so that they are quick to import."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class CheckpointError(ValueError):
 
     Its message is one sentence that a user can act on.
     """
+
+
+class Stopped(Exception):
+    """Raised by a `progress` callback to end a generation that was asked to stop; whoever asked catches it."""

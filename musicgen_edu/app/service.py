@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..errors import Stopped
 from ..musicgen import check_seeds
 from .request import Limits, Line, Refused, Request, check_request, read_recording
 from .translation import Translator, first_line, has_chinese
@@ -40,10 +41,6 @@ class News:
     share: float = 0.0
     sample_rate: int = 0
     seed: int = 0
-
-
-class Stopped(Exception):
-    """Raised within a request that was asked to stop."""
 
 
 class Models:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
+from ..errors import Stopped
 from ..model.audio import player_html
 
 if TYPE_CHECKING:
@@ -56,10 +57,6 @@ class Settings:
 
 
 DEFAULT = Settings()
-
-
-class Stopped(Exception):
-    """Raised within a generation that was asked to stop."""
 
 
 class Generator:
