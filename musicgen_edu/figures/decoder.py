@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from . import GREY, INK, LIT, PALE, PAPER, Picture, figure_picture, label, new_figure, svg_picture
+from .picture import Picture, figure_picture, new_figure, svg_picture
+from .svg import GREY, INK, LIT, PALE, PAPER, SOFT, label
 
 SHADES = "Greys"  # 0 is white; the darker, the more: the same in colour, in grey and in print
 
@@ -54,7 +55,7 @@ def codebook_bars(groups: dict[str, Sequence[float]], up: str) -> Picture:
     for k in range(K):
         heights = [values[k] for values in groups.values()]
         places = [i + (k - (K - 1) / 2) * 0.8 / K for i in range(len(groups))]
-        tone = (LIT, "#8fa8d0", "#d9d9de", PAPER)[k % 4]
+        tone = (LIT, SOFT, "#d9d9de", PAPER)[k % 4]
         bars = axes.bar(
             places, heights, 0.8 / K, label=f"codebook {k}", color=tone, hatch=hatches[k % 4], edgecolor=INK
         )
@@ -69,9 +70,7 @@ def codebook_bars(groups: dict[str, Sequence[float]], up: str) -> Picture:
 def attention_grid(maps: Tensor) -> Picture:
     """Self-attention [layers, H, S, S] of all layers and heads: a row is a step, dark is what it looks at."""
     layers, H, S, _ = maps.shape
-    figure, _ = new_figure(8.4, 0.5 + 1.45 * H, 1)
-    figure.clear()
-    axes = figure.subplots(H, layers, sharex=True, sharey=True, squeeze=False)
+    figure, axes = new_figure(8.4, 0.5 + 1.45 * H, layers, H, sharex=True, sharey=True, squeeze=False)
     for i in range(layers):
         for h in range(H):
             # The square root: most of the weights are small, and would all be white.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 
@@ -11,18 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import GREY, INK, LIT, PALE, Picture, figure_picture, label, new_figure, svg_picture
-
-
-def compact_picture(figure, description: str) -> Picture:
-    """A figure that is full of pixels: drawn once a pixel, in 48 colours, which takes a tenth of the room."""
-    from PIL import Image
-
-    raw, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=100)
-    Image.open(raw).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return Picture(source, description, round(100 * figure.get_figwidth()))
+from .picture import Picture, compact_picture, figure_picture, new_figure, svg_picture
+from .svg import GREY, INK, LIT, PALE, label, words_at
 
 
 def layer_funnel(rows: Sequence[tuple[str, int, int]], title: str) -> Picture:
@@ -38,7 +26,7 @@ def layer_funnel(rows: Sequence[tuple[str, int, int]], title: str) -> Picture:
         fill = (PALE, "#c9d6ea")[i % 2]
         body += f'<rect x="{470 - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}" '
         body += f'stroke="{GREY}"/>' + label(470, y + height / 2, f"{channels} × {length}", 13, INK, "bold")
-        body += f'<text x="275" y="{y + height / 2:.1f}" text-anchor="end" dominant-baseline="central">{name}</text>'
+        body += words_at(275, y + height / 2, name, 13, "end")
         y += height + 4
     told = "; ".join(f"{name}: {channels} x {length}" for name, channels, length in rows)
     return svg_picture(body, 680, round(y + 6), f"{title}, channels x length: {told}")
@@ -51,11 +39,8 @@ def activations(stages: dict[str, Tensor], start: float, seconds: float) -> Pict
         stages: name to values; each gets a scale of its own.
         start, seconds: where the piece begins and how long it is.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.4, 1.35 * len(stages) + 0.3), layout="constrained")
-    rows = figure.subplots(len(stages), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (name, values) in zip(rows, stages.items(), strict=True):
+    figure, rows = new_figure(8.4, 1.35 * len(stages) + 0.3, rows=len(stages), sharex=True, squeeze=False)
+    for axes, (name, values) in zip(rows[:, 0], stages.items(), strict=True):
         C, T = values.shape
         shown = (values - values.mean(1, keepdim=True)).float().cpu().numpy()
         limit = float(np.percentile(np.abs(shown), 99)) or 1.0
@@ -64,7 +49,7 @@ def activations(stages: dict[str, Tensor], start: float, seconds: float) -> Pict
         axes.imshow(shown, aspect="auto", cmap="cividis", vmin=-limit, vmax=limit, extent=extent, interpolation=smooth)
         axes.set_title(f"{name}: {C} channels of {T}", fontsize=9, loc="left")
         axes.set_ylabel("channel")
-    rows[-1].set_xlabel("time (s)")
+    rows[-1, 0].set_xlabel("time (s)")
     told = ", ".join(f"{name} {list(values.shape)}" for name, values in stages.items())
     return compact_picture(figure, f"activations: {told}")
 
@@ -91,10 +76,8 @@ def reach_picture(moved: dict[str, Tensor], hop: int, frame: int) -> Picture:
 
 def stft_views(clips: dict[str, Tensor], windows: Sequence[int], sample_rate: int) -> Picture:
     """Magnitudes (dB) of the STFT of each clip [N] with each window: one row a clip, one column a window."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.4, 1.9 * len(clips) + 0.3), layout="constrained")
-    grid = figure.subplots(len(clips), len(windows), sharex=True, sharey=True, squeeze=False)
+    size = (10.4, 1.9 * len(clips) + 0.3)
+    figure, grid = new_figure(*size, len(windows), len(clips), sharex=True, sharey=True, squeeze=False)
     for i, (name, audio) in enumerate(clips.items()):
         for axes, window in zip(grid[i], windows, strict=True):
             spectrum = torch.stft(audio, window, window // 4, window=torch.hann_window(window), return_complex=True)

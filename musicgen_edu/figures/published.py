@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 
-from . import GREY, INK, LIT, Picture, figure_picture, label, new_figure, svg_picture
+from .picture import Picture, figure_picture, new_figure, svg_picture
+from .svg import GREY, INK, LIT, RULE, SOFT, label, words_at
 
 PARTS = {  # what the names of a published file begin with: what it is called, and its colour
     "text_encoder.": ("text encoder", "#c9a96a"),
@@ -14,11 +14,12 @@ PARTS = {  # what the names of a published file begin with: what it is called, a
     "audio_encoder.quantizer.": ("codec: codebooks", "#46724e"),
     "enc_to_dec_proj.": ("projection of the text", "#b4531a"),
     "decoder.model.decoder.layers.": ("layers", LIT),
-    "decoder.model.decoder.": ("tables of codes, last norm", "#8fa8d0"),
+    "decoder.model.decoder.": ("tables of codes, last norm", SOFT),
     "decoder.lm_heads.": ("heads", INK),
 }
 LINES = (("#a9b8d6", "-", 6), (LIT, "-", 1.8), ("#b4531a", "--", 1.8), (INK, ":", 1.8), (GREY, "-.", 1.8))
 FLOOR = 1e-9
+MONOSPACE = ' font-family="monospace"'
 
 
 def part_of(name: str) -> str:
@@ -60,8 +61,7 @@ def file_map(places: Mapping[str, tuple[int, int]]) -> Picture:
     for i, (part, size) in enumerate(sizes):
         x, y = 24 + 310 * (i % 3), top + 76 + 24 * (i // 3)
         shapes.append(f'<rect x="{x}" y="{y - 11}" width="14" height="14" fill="{colours[part]}"/>')
-        text = html.escape(f"{part}: {size / 1e6:,.2f} MB, {size / total:.1%}")
-        shapes.append(f'<text x="{x + 22}" y="{y + 1}" font-size="12">{text}</text>')
+        shapes.append(words_at(x + 22, y - 4, f"{part}: {size / 1e6:,.2f} MB, {size / total:.1%}"))
     told = "; ".join(f"{part} {size / total:.0%}" for part, size in sizes)
     return svg_picture("".join(shapes), width, top + 90 + 24 * ((len(sizes) + 2) // 3), f"shares of the file: {told}")
 
@@ -73,30 +73,21 @@ def name_map(sources: Mapping[str, Sequence[str]], left: str, right: str) -> Pic
         sources: name on the right to names on the left.
         left, right: titles.
     """
-    width, row, top = 940, 22, 46
-    names = [name for group in sources.values() for name in group]
-    shapes = [
-        f'<text x="20" y="24" font-weight="bold">{html.escape(left)}</text>',
-        f'<text x="578" y="24" font-weight="bold">{html.escape(right)}</text>',
-    ]
-    at = 0
+    row, top, at = 22, 46, 0
+    shapes = [words_at(20, 20, left, 13, weight="bold"), words_at(578, 20, right, 13, weight="bold")]
     for target, group in sources.items():
         middle = top + row * (at + (len(group) - 1) / 2)
-        shapes.append(
-            f'<text x="578" y="{middle + 4:.1f}" font-family="monospace" font-size="12">{html.escape(target)}</text>'
-        )
+        shapes.append(words_at(578, middle, target, more=MONOSPACE))
+        stroke = (LIT, 2) if len(group) > 1 else (GREY, 1.2)
         for name in group:
             y = top + row * at
-            shapes.append(f'<text x="20" y="{y + 4}" font-family="monospace" font-size="12">{html.escape(name)}</text>')
-            colour = LIT if len(group) > 1 else GREY
+            shapes.append(words_at(20, y, name, more=MONOSPACE))
             shapes.append(
-                f'<path d="M 410 {y} C 490 {y} 490 {middle:.1f} 566 {middle:.1f}" fill="none" stroke="{colour}" '
-                f'stroke-width="{2 if len(group) > 1 else 1.2}"/>'
+                f'<path d="M 410 {y} C 490 {y} 490 {middle:.1f} 566 {middle:.1f}" fill="none" stroke="{stroke[0]}" '
+                f'stroke-width="{stroke[1]}"/>'
             )
             at += 1
-    return svg_picture(
-        "".join(shapes), width, top + row * len(names), f"{len(names)} names, {left}, become {len(sources)}, {right}"
-    )
+    return svg_picture("".join(shapes), 940, top + row * at, f"{at} names, {left}, become {len(sources)}, {right}")
 
 
 def stage_errors(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Picture:
@@ -108,10 +99,8 @@ def stage_errors(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Pic
     """
     if not panels or not all(panels.values()):
         raise ValueError("there must be at least one panel, and at least one line in each")
-    figure, axes = new_figure(8.4, 0.6 + 2.9 * len(panels), 1)
-    figure.clear()
-    rows = figure.subplots(len(panels), 1, sharey=True, squeeze=False)[:, 0]
-    for axis, (title, lines) in zip(rows, panels.items(), strict=True):
+    figure, rows = new_figure(8.4, 0.6 + 2.9 * len(panels), rows=len(panels), sharey=True, squeeze=False)
+    for axis, (title, lines) in zip(rows[:, 0], panels.items(), strict=True):
         stages = list(next(iter(lines.values())))
         for i, (name, errors) in enumerate(lines.items()):
             if list(errors) != stages:
@@ -127,7 +116,7 @@ def stage_errors(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Pic
         turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         axis.set_xticks(range(len(stages)), stages, fontsize=8 if len(stages) < 20 else 6.5, **turn)
         axis.set_title(title, fontsize=10, loc="left")
-        axis.grid(axis="y", color="#e4e4e8", linewidth=0.8)
+        axis.grid(axis="y", color=RULE, linewidth=0.8)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.supylabel("largest error / largest value", fontsize=9)
@@ -158,7 +147,7 @@ def step_bounds(bytes_read: Mapping[str, float], here: float, real_time: float =
     axes.set(xscale="log", yscale="log", xlabel="memory bandwidth, GB/s", ylabel="ms a step, at least")
     axes.set_xticks([10, 100, 1000], ["10", "100", "1000"])
     axes.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
-    axes.grid(color="#e4e4e8", linewidth=0.8)
+    axes.grid(color=RULE, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
     return figure_picture(figure, f"shortest step against memory bandwidth: {', '.join(bytes_read)}")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from . import GREY, INK, LIT, Picture, figure_picture, new_figure
+from .picture import Picture, figure_picture, new_figure
+from .svg import GREY, INK, LIT, RULE
 
 STYLES = (  # marker, line, colour: each differs from the others in at least two of them
     ("o", "-", LIT),
@@ -42,11 +43,10 @@ def curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    axes.grid(color="#e4e4e8", linewidth=0.8)
+    axes.grid(color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure_picture(figure, f"{up} against {across}: {', '.join(lines)}")
 
 

@@ -10,24 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from . import GREY, INK, LIT, PALE, Picture, figure_picture, new_figure
+from .picture import Picture, figure_picture, new_figure
 from .residual_quantization import STYLES
+from .svg import GREY, INK, LIT, PALE, RULE
 
 ATTRIBUTES = ("timbre", "tempo", "tonic", "mode", "drums")
-
-
-def _panels(width: float, height: float, rows: int, columns: int = 1, **options):
-    """A matplotlib figure in inches and its axes in a flat array."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
-
-
-def _plain(axes) -> None:
-    """No frame on the right and above."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
 
 
 def distributions(named: dict[str, Tensor], count: int = 24) -> Picture:
@@ -39,8 +26,8 @@ def distributions(named: dict[str, Tensor], count: int = 24) -> Picture:
             not shown is written.
     """
     shown = next(iter(named.values())).topk(count).indices
-    figure, rows = _panels(8.4, 0.6 + 1.2 * len(named), len(named), sharex=True)
-    for axis, (name, probabilities) in zip(rows, named.items(), strict=True):
+    figure, rows = new_figure(8.4, 0.6 + 1.2 * len(named), rows=len(named), sharex=True, squeeze=False)
+    for axis, (name, probabilities) in zip(rows[:, 0], named.items(), strict=True):
         heights = probabilities.float()[shown].numpy()
         axis.bar(range(count), heights, 0.75, color=LIT, edgecolor=INK, linewidth=0.5)
         out = np.flatnonzero(heights == 0)
@@ -51,9 +38,9 @@ def distributions(named: dict[str, Tensor], count: int = 24) -> Picture:
         highest = max(float(heights.max()), 0.02)
         axis.set_ylim(-0.06 * highest, 1.08 * highest)
         axis.tick_params(labelsize=8)
-        _plain(axis)
-    rows[-1].set_xticks(range(count), [str(token) for token in shown.tolist()], rotation=60, fontsize=7)
-    rows[-1].set_xlabel("token", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    rows[-1, 0].set_xticks(range(count), [str(token) for token in shown.tolist()], rotation=60, fontsize=7)
+    rows[-1, 0].set_xlabel("token", fontsize=9)
     return figure_picture(figure, f"bars of {count} tokens under {', '.join(named)}")
 
 
@@ -66,8 +53,9 @@ def over_time(lines: dict[str, Tensor], frame_rate: float, up: str, beat: float 
         up: what the values are.
         beat: seconds from beat to beat.
     """
-    figure, rows = _panels(8.4, 0.5 + 1.2 * len(lines), len(lines), sharex=True, sharey=True)
-    for axis, (name, values) in zip(rows, lines.items(), strict=True):
+    height = 0.5 + 1.2 * len(lines)
+    figure, rows = new_figure(8.4, height, rows=len(lines), sharex=True, sharey=True, squeeze=False)
+    for axis, (name, values) in zip(rows[:, 0], lines.items(), strict=True):
         seconds = np.arange(len(values)) / frame_rate
         if beat:
             for i in range(int(seconds[-1] / beat) + 1):
@@ -76,8 +64,8 @@ def over_time(lines: dict[str, Tensor], frame_rate: float, up: str, beat: float 
         axis.step(seconds, values.float().numpy(), where="post", color=LIT, linewidth=1)
         axis.set_title(name, fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
-        _plain(axis)
-    rows[-1].set_xlabel("seconds" + ("; dotted: the beats" if beat else ""), fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    rows[-1, 0].set_xlabel("seconds" + ("; dotted: the beats" if beat else ""), fontsize=9)
     figure.supylabel(up, fontsize=9)
     return figure_picture(figure, f"{up} over time: {', '.join(lines)}")
 
@@ -103,7 +91,7 @@ def inverse_draw(probabilities: Sequence[float], uniforms: Sequence[float]) -> P
     axes.set_xticks(np.arange(V) + 0.5, [f"token {i}\n{p:.2f}" for i, p in enumerate(probabilities)])
     axes.set_yticks([])
     axes.set_ylabel("running sum", labelpad=55)
-    _plain(axes)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure_picture(figure, f"running sum of {V} probabilities and where {len(uniforms)} uniform numbers meet it")
 
 
@@ -118,7 +106,7 @@ def labelled_bars(values: dict[str, float], across: str) -> Picture:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12 * max(numbers))
     axes.set_xlabel(across)
-    _plain(axes)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure_picture(figure, f"{across}: " + ", ".join(f"{name} {number:.3f}" for name, number in values.items()))
 
 
@@ -143,7 +131,7 @@ def _error_line(axes, x, intervals, style: int, label: str) -> None:
 
 
 def guidance_curves(result: dict) -> Picture:
-    """Adherence, diversity and distortion of `training.guidance_report` against the scale, with bars of 95 %."""
+    """Adherence, diversity and distortion of `experiments.guidance.report` against the scale, with bars of 95 %."""
     titles = {
         "mean": "adherence, mean of five",
         "attributes": "adherence, guidance in logits",
@@ -152,8 +140,8 @@ def guidance_curves(result: dict) -> Picture:
         "frechet": "distortion: Fréchet distance",
         "nearest": "distortion: nearest real clip",
     }
-    figure, axes = _panels(10, 6.2, 2, 3)
-    panels = dict(zip(titles, axes, strict=True))
+    figure, axes = new_figure(10, 6.2, 3, 2)
+    panels = dict(zip(titles, axes.flat, strict=True))
     lines, ceiling = guidance_lines(result), result["ceiling"]["figures"]
     for name, panel in panels.items():
         if name == "attributes":
@@ -168,8 +156,8 @@ def guidance_curves(result: dict) -> Picture:
             panel.set_ylim(0, 1.05)
         panel.set_title(titles[name], fontsize=9, loc="left")
         panel.tick_params(labelsize=8)
-        panel.grid(color="#e4e4e8", linewidth=0.7)
-        _plain(panel)
+        panel.grid(color=RULE, linewidth=0.7)
+        panel.spines[["top", "right"]].set_visible(False)
     panels["mean"].legend(frameon=False, fontsize=7)
     panels["attributes"].legend(frameon=False, fontsize=7)
     figure.supxlabel("guidance scale (for probabilities: gamma)", fontsize=9)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
-from ..model.audio import draw_spectrogram, mel_spectrogram
+from ..model.audio import mel_spectrogram
 from ..model.continuation import Window
-from . import GREY, INK, LIT, PAPER, Picture, figure_picture, new_figure
+from .picture import Picture, compact_picture, figure_picture, matrix_figure, new_figure
+from .players import draw_spectrogram
+from .svg import GREY, INK, LIT, PAPER, RULE
 
 STYLES = ((LIT, "-"), (INK, "--"), ("#b4531a", ":"), (GREY, "-."))
 
@@ -49,7 +49,7 @@ def reach(changes: dict[str, Tensor], frame: int, hop: int) -> Picture:
         hop: samples in a frame.
     """
     figure, axes = new_figure(8.4, 2.6)
-    axes.axvspan(frame, frame + 1, color="#e4e4e8", label="the frame's own time")
+    axes.axvspan(frame, frame + 1, color=RULE, label="the frame's own time")
     for (name, values), (colour, dash) in zip(changes.items(), STYLES, strict=False):
         sizes = values.double().numpy()
         most = sizes[: len(sizes) // 32 * 32].reshape(-1, 32).max(1)  # the largest of 32 samples: fewer points to draw
@@ -79,12 +79,10 @@ def seam(clips: dict[str, Tensor], at: int, around: int, sample_rate: int) -> Pi
 
 def errors(differences: dict[str, Tensor], sample_rate: int, seams: Sequence[float], floor: float = -170) -> Picture:
     """How large each difference [N] is over time, in dB of amplitude 1, over 5 ms; dotted uprights mark the seams."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.4, 0.6 + 1.1 * len(differences)), layout="constrained")
-    rows = figure.subplots(len(differences), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    count = len(differences)
+    figure, rows = new_figure(8.4, 0.6 + 1.1 * count, rows=count, sharex=True, sharey=True, squeeze=False)
     block = max(1, sample_rate // 200)
-    for axis, (name, difference) in zip(rows, differences.items(), strict=True):
+    for axis, (name, difference) in zip(rows[:, 0], differences.items(), strict=True):
         n = len(difference) // block
         size = difference[: n * block].double().view(n, block).square().mean(1).sqrt().numpy()
         level = 20 * np.log10(np.maximum(size, 10 ** (floor / 20)))
@@ -96,7 +94,7 @@ def errors(differences: dict[str, Tensor], sample_rate: int, seams: Sequence[flo
         axis.set_xlim(0, len(difference) / sample_rate)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    rows[-1].set_xlabel("seconds (dotted: seams)", fontsize=9)
+    rows[-1, 0].set_xlabel("seconds (dotted: seams)", fontsize=9)
     figure.supylabel("error (dB of amplitude 1)", fontsize=9)
     return figure_picture(figure, f"size of the error over time: {', '.join(differences)}")
 
@@ -112,7 +110,7 @@ def stairs(columns: dict[str, Sequence[float]], across: str, up: str) -> Picture
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=across, ylabel=up)
     axes.legend(frameon=False, fontsize=8)
-    axes.grid(color="#e4e4e8", linewidth=0.8)
+    axes.grid(color=RULE, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure_picture(figure, f"{up} by {across}: {', '.join(columns)}")
 
@@ -180,35 +178,18 @@ def correlations(names: Sequence[str], values: Tensor) -> Picture:
     Raises:
         ValueError: not as many rows and columns as names.
     """
-    n = len(names)
-    if values.shape != (n, n):
-        raise ValueError(f"{n} names need values of shape [{n}, {n}], not {list(values.shape)}")
-    figure, axes = new_figure(8.4, 0.9 + 0.42 * n)
-    numbers = values.numpy()
-    image = axes.imshow(numbers, cmap="Greys", vmin=0, vmax=1, aspect="auto")  # 0 and below: nothing in common
-    for i in range(n):
-        for j in range(n):
-            ink = PAPER if numbers[i, j] > 0.5 else INK
-            axes.text(j, i, f"{numbers[i, j]:.2f}", ha="center", va="center", fontsize=9, color=ink)
-    axes.set_yticks(range(n), names)
-    axes.set_xticks(range(n), names)
-    figure.colorbar(image, ax=axes, label="correlation", pad=0.01)
+    figure, axes = matrix_figure(names, values.numpy(), 0.9, 0, 0.5, "correlation")  # 0 and below: nothing in common
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names)
     return figure_picture(figure, f"correlations of {', '.join(names)}")
 
 
 def marked_spectrogram(audio: Tensor, sample_rate: int, marks: Sequence[float], what: str) -> Picture:
     """The mel spectrogram of a sound [N] with uprights at some seconds, named by `what`."""
-    from PIL import Image
-
     figure, axes = new_figure(8.4, 2.4)
     draw_spectrogram(axes, mel_spectrogram(audio, sample_rate), audio.shape[-1] / sample_rate, sample_rate)
     for mark in marks:
         axes.axvline(mark, color=PAPER, linewidth=3)
         axes.axvline(mark, color=INK, linewidth=1.2, linestyle="--")
     axes.set_title(f"dashed: {what}", fontsize=9, loc="left")
-    raw, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=130)
-    # 48 colours, as in `audio.spectrogram_png`: a fifth of the room.
-    Image.open(raw).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return Picture(source, f"spectrogram; {what} at {', '.join(f'{mark:.1f} s' for mark in marks)}", 840)
+    return compact_picture(figure, f"spectrogram; {what} at {', '.join(f'{mark:.1f} s' for mark in marks)}", dpi=130)

@@ -1,9 +1,7 @@
-"""Reading, writing, resampling, looking at and listening to audio. The only room that knows librosa and soundfile."""
+"""Reading, writing, resampling and measuring audio."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import os
 from pathlib import Path
@@ -138,68 +136,6 @@ def wav_bytes(audio: Tensor | np.ndarray, sample_rate: int) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, _samples(audio).T, sample_rate, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
-
-
-def player_html(audio: Tensor | np.ndarray, sample_rate: int, caption: str = "", spectrogram: bool = True) -> str:
-    """A captioned player with the sound's spectrogram below it, as HTML that needs no other file.
-
-    The picture speaks to a silent room.
-
-    Args:
-        audio: float [N] or [C, N].
-        sample_rate: Hz.
-        caption: shown above the player and read by screen readers.
-        spectrogram: whether to draw one.
-    """
-    source = base64.b64encode(wav_bytes(audio, sample_rate)).decode()
-    label = html.escape(caption, quote=True)
-    picture = ""
-    if spectrogram:
-        image = base64.b64encode(spectrogram_png(audio, sample_rate)).decode()
-        picture = (
-            f'<img alt="mel spectrogram of: {label}" style="display:block;max-width:100%;margin-top:4px" '
-            f'src="data:image/png;base64,{image}">'
-        )
-    return (
-        f'<figure style="margin:8px 0;max-width:640px"><figcaption style="margin-bottom:4px">{label}</figcaption>'
-        f'<audio controls aria-label="{label}" style="width:100%" src="data:audio/wav;base64,{source}"></audio>'
-        f"{picture}</figure>"
-    )
-
-
-def player(audio: Tensor | np.ndarray, sample_rate: int, caption: str = "", spectrogram: bool = True):
-    """`player_html` as an object that a notebook displays."""
-    from IPython.display import HTML
-
-    return HTML(player_html(audio, sample_rate, caption, spectrogram))
-
-
-def spectrogram_png(audio: Tensor | np.ndarray, sample_rate: int, width: float = 6.4, height: float = 1.8) -> bytes:
-    """The mel spectrogram of audio as a PNG, time in seconds across and frequency in Hz upwards."""
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    mel = mel_spectrogram(audio, sample_rate)
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    draw_spectrogram(axes, mel, _samples(audio).shape[-1] / sample_rate, sample_rate)
-    raw, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png")
-    # 48 colours look the same and take a third of the room: a lesson holds twenty of these.
-    Image.open(raw).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def draw_spectrogram(axes, mel: np.ndarray, seconds: float, sample_rate: int) -> None:
-    """Draw a mel spectrogram [bands, frames] in dB on matplotlib axes, with ticks in seconds and Hz."""
-    import librosa
-
-    axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, mel.shape[0]))
-    centres = librosa.mel_frequencies(n_mels=mel.shape[0] + 2, fmax=sample_rate / 2)[1:-1]
-    ticks = [f for f in (200, 500, 1000, 2000, 4000, 8000) if f < sample_rate / 2]
-    axes.set_yticks(np.interp(ticks, centres, np.arange(len(centres))), [str(f) for f in ticks])
-    axes.set_xlabel("time (s)")
-    axes.set_ylabel("frequency (Hz)")
 
 
 def recording(sample_rate: int | None = None) -> tuple[Tensor, int]:

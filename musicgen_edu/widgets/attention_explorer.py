@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ..analysis.attention_maps import attention_maps
-from ..figures import GREY, INK, LIT, PALE, PAPER, label
+from ..figures.svg import GREY, INK, LIT, PALE, PAPER, label
 from ..model.patterns import interleave, pattern_table
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from ..figures import GREY, INK, LIT, PALE, PAPER, label
-from ..model.audio import player_html
+from ..figures.players import player_html
+from ..figures.svg import GREY, INK, LIT, PALE, PAPER, label
 from ..model.pcm import LAWS, decode, encode, snr
 
 DIVISORS = (1, 2, 4, 8, 16)  # the sample rates on offer are the clip's rate over these

@@ -21,8 +21,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..evaluation.scores import chroma_cosine, si_sdr
-from ..figures import GREY, INK, LIT, PALE, PAPER
-from ..model.audio import mel_spectrogram, player_html
+from ..figures.players import player_html
+from ..figures.svg import GREY, INK, LIT, PALE, PAPER
+from ..model.audio import mel_spectrogram
 from ..model.encodec import EncodecModel
 from ..model.shapes import check_shape
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from ..errors import Stopped
-from ..model.audio import player_html
+from ..figures.players import player_html
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..figures import GREY, INK, LIT, PAPER, label
+from ..figures.svg import GREY, INK, LIT, PAPER, label
 from ..model.patterns import holds_code, num_steps
 
 if TYPE_CHECKING:

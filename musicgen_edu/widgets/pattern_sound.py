@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model.audio import mel_filters, player_html
+from ..figures.players import player_html
+from ..model.audio import mel_filters
 from ..model.shapes import check_shape
 
 if TYPE_CHECKING:

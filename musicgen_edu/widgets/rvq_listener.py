@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..figures import GREY, INK, LIT, PAPER, label
-from ..model.audio import mel_filters, player_html
+from ..figures.players import player_html
+from ..figures.svg import GREY, INK, LIT, PAPER, label
+from ..model.audio import mel_filters
 from ..model.encodec import check_audio
 from ..model.quantization import bit_rate
 from ..model.shapes import check_shape

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from ..figures import GREY, INK, LIT, PALE, PAPER, label
+from ..figures.svg import GREY, INK, LIT, PALE, PAPER, label
 from .sampling_desk_state import SHOWN
 
 if TYPE_CHECKING:

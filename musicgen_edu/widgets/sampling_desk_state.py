@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..model.audio import player_html
+from ..figures.players import player_html
 from ..model.generation import delay_table, generate_codes
 from ..model.patterns import interleave, pattern_table, undo_logits
 from ..model.sampling import Sampling, check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers

@@ -13,7 +13,8 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from ..figures import GREY, INK, LIT, PAPER, Picture, label, svg_picture
+from ..figures.picture import Picture, svg_picture
+from ..figures.svg import GREY, INK, LIT, PAPER, label
 from ..model.quantization import nearest_code
 from ..model.shapes import check_shape
 

@@ -38,7 +38,7 @@ from musicgen_edu.experiments.patterns.training import (
     window_data,
 )
 from musicgen_edu.experiments.patterns.units import Experiment, do_unit, sound_distance, unigram_nats, unit_name, units
-from musicgen_edu.figures.patterns_trained import behind_delay, learning_curves, nats_against_seconds
+from musicgen_edu.figures.training import behind_delay, learning_curves
 from musicgen_edu.files import asset
 from musicgen_edu.model.lm import codebook_loss
 from musicgen_edu.model.patterns import PATTERNS, interleave, pattern_table, undo_logits
@@ -233,7 +233,7 @@ def test_a_stopped_comparison_goes_on_and_does_nothing_twice(tiny_units, tmp_pat
     both = gather(tmp_path)["toy"]["patterns"]
     assert both["delay"]["seeds"] == [0, 1]
     assert both["delay"]["nats"][-1]["deviation"] > 0
-    for drawing in (learning_curves, behind_delay, nats_against_seconds):
+    for drawing in (learning_curves, behind_delay):
         assert "toy" in drawing({"toy": {"patterns": both}}).description
 
 

@@ -1,4 +1,4 @@
-"""The panel of lesson 00, driven from code; the drawings and the sizes that lessons share."""
+"""The panel of lesson 00, driven from code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import ipywidgets
 import pytest
 import torch
 
-from musicgen_edu import MusicGen, figures
-from musicgen_edu.lesson import by_size, lesson_size
+from musicgen_edu import MusicGen
 from musicgen_edu.widgets.generator import EXAMPLES, Generator, GeneratorPanel, Settings, still
 
 
@@ -248,55 +247,3 @@ def test_the_shipped_model_plays_in_the_panel():
     assert torch.equal(clips[0], clips[-1])
     assert all(clip.shape == (1, 16000) and clip.abs().max() > 1e-3 for clip in clips)
     assert all(not torch.equal(clips[0], clip) for clip in clips[1:-1])
-
-
-# ---- what lessons share ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", ["quick", "cpu", "gpu"])
-def test_the_size_of_a_lesson_comes_from_the_environment(monkeypatch, size):
-    monkeypatch.setenv("MUSICGEN_EDU_SIZE", size)
-    assert lesson_size() == size
-    assert by_size(quick="quick", cpu="cpu", gpu="gpu") == size
-    assert by_size(quick="quick", cpu="cpu") == ("cpu" if size == "gpu" else size)
-
-
-def test_without_the_environment_the_size_comes_from_the_device(monkeypatch):
-    monkeypatch.delenv("MUSICGEN_EDU_SIZE", raising=False)
-    assert lesson_size() == ("gpu" if torch.cuda.is_available() else "cpu")
-    monkeypatch.setenv("MUSICGEN_EDU_SIZE", "huge")
-    with pytest.raises(ValueError, match="must be one of quick, cpu, gpu, not 'huge'"):
-        lesson_size()
-
-
-def test_the_picture_of_the_system_lights_the_boxes_that_are_named():
-    import base64
-
-    def drawing(*lit):
-        return base64.b64decode(figures.pipeline(*lit).source.split(",")[1]).decode()
-
-    assert figures.LIT not in drawing()
-    for name in figures.BOXES:
-        assert drawing(name).count(f'fill="{figures.LIT}"') == 1
-    assert "lit: codes [B, K, T]" in figures.pipeline("codes").description
-    with pytest.raises(ValueError, match="no box 'colours'"):
-        figures.pipeline("colours")
-
-
-def test_every_drawing_is_an_image_with_a_description():
-    codes = torch.arange(4 * 12).view(4, 12)
-    drawings = [
-        figures.pipeline(),
-        figures.token_chips(["▁a", "</s>"], [5, 1]),
-        figures.text_states(torch.randn(3, 8), ["▁a", "<b>", "</s>"]),
-        figures.code_image(codes, 50.0, 64),
-        figures.sequence_table(codes, special=47, outlined=[(0, 1)]),
-        figures.token_probabilities({"one": torch.rand(64).softmax(0), "two": torch.rand(64).softmax(0)}, chosen=3),
-        figures.waveform_and_spectrogram(0.1 * torch.randn(1, 16000), 16000),
-    ]
-    for drawing in drawings:
-        page = drawing._repr_html_()
-        assert re.fullmatch(r'<img src="data:image/(png|svg\+xml);base64,[\w+/=]+" alt="[^"<>]+" [^<>]*>', page)
-    side = figures.side_by_side({"one & two": torch.zeros(1, 8000), "three": torch.zeros(1, 8000)}, 16000).data
-    assert side.count("<audio") == 2
-    assert "one &amp; two" in side
