@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .errors import CheckpointError
-    from .model.encodec import EncodecConfig, EncodecModel
-    from .model.lm import CONFIGS, LMConfig, MusicgenLM
-    from .model.sampling import Sampling
+    from .model.encodec import EncodecModel
+    from .model.lm import MusicgenLM
+    from .model.settings import CONFIGS, EncodecConfig, LMConfig, Sampling
     from .musicgen import MusicGen
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "MusicGen": "musicgen",
-    "Sampling": "model.sampling",
+    "Sampling": "model.settings",
     "MusicgenLM": "model.lm",
-    "LMConfig": "model.lm",
-    "CONFIGS": "model.lm",
+    "LMConfig": "model.settings",
+    "CONFIGS": "model.settings",
     "EncodecModel": "model.encodec",
-    "EncodecConfig": "model.encodec",
+    "EncodecConfig": "model.settings",
     "CheckpointError": "errors",
 }
 __all__ = [

@@ -1,6 +1,7 @@
 """What the lessons explain, alone: it imports nothing of ours but `errors` and `files`. Read it in this order:
 
 shapes         the letters of the course, and the checker of the public borders
+settings       what can be set: sizes, and how tokens are chosen (00)
 audio          reading, writing, resampling, spectrograms (lesson 01)
 pcm            one sample in few bits (01)
 quantization   vector quantizer, residual vector quantizer (02, 03)

@@ -8,56 +8,14 @@ when a checkpoint is loaded (`checkpoints.py`), so what is here is what runs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantization import ResidualVectorQuantizer, bit_rate
+from .quantization import ResidualVectorQuantizer
+from .settings import EncodecConfig
 from .shapes import check_shape
-
-
-@dataclass(frozen=True)
-class EncodecConfig:
-    """The sizes of an EnCodec; field names are those of the published `config.json`.
-
-    The defaults are `facebook/encodec_32khz`: 32 kHz mono, 50 frames/s, 4 codebooks of 2048, 2.2 kbit/s.
-    """
-
-    sampling_rate: int = 32000
-    audio_channels: int = 1
-    num_filters: int = 64
-    upsampling_ratios: tuple[int, ...] = (8, 5, 4, 4)
-    hidden_size: int = 128
-    codebook_size: int = 2048
-    num_codebooks: int = 4
-    num_residual_layers: int = 1
-    num_lstm_layers: int = 2
-    kernel_size: int = 7
-    last_kernel_size: int = 7
-    residual_kernel_size: int = 3
-    dilation_growth_rate: int = 2
-    compress: int = 2
-    use_causal_conv: bool = False
-    use_conv_shortcut: bool = False
-    pad_mode: str = "reflect"
-    trim_right_ratio: float = 1.0
-
-    @property
-    def hop_length(self) -> int:
-        """Samples in one frame."""
-        return math.prod(self.upsampling_ratios)
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self.sampling_rate / self.hop_length
-
-    @property
-    def bandwidth(self) -> float:
-        """kbit/s with all codebooks."""
-        return bit_rate(self.num_codebooks, self.codebook_size, self.frame_rate) / 1000
 
 
 def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:

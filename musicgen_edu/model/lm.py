@@ -13,51 +13,9 @@ from ..fast.cuda_graph import StaticStep, record
 from ..fast.step import Matrix, StepWeights, matrix, single_step
 from .decoder import Condition, Decoder, KeyValueCache, LayerText
 from .embedding import CodebookEmbedding, check_tokens, sinusoidal_positions
+from .settings import CONFIGS as CONFIGS  # where it is looked for
+from .settings import LMConfig
 from .shapes import check_shape
-
-
-@dataclass(frozen=True)
-class LMConfig:
-    """The sizes of a language model. The defaults are MusicGen small.
-
-    The last five fields tell the published models from those of a student project that the course retells.
-    """
-
-    dim: int = 1024  # D
-    heads: int = 16  # H
-    layers: int = 24
-    feed_forward: int = 4096
-    num_codebooks: int = 4  # K
-    codebook_size: int = 2048  # V
-    text_dim: int = 768  # width of the text encoder's states
-    max_steps: int = 2048  # length of the table of positions; it grows when more are asked for
-    special_tokens: int = 1  # rows of an embedding table beyond the V codes
-    bias: bool = False  # in attention and feed-forward
-    head_bias: bool = False
-    final_norm: bool = True
-    text_layers: int = 1  # linear layers between the text encoder and the decoder
-
-    @property
-    def special(self) -> int:
-        """The token of cells without a code: V."""
-        return self.codebook_size
-
-
-CONFIGS = {
-    "small": LMConfig(),
-    "medium": LMConfig(dim=1536, heads=24, layers=48, feed_forward=6144),
-    "large": LMConfig(dim=2048, heads=32, layers=48, feed_forward=8192),
-}
-_STUDENT = {
-    "text_dim": 512,
-    "special_tokens": 2,
-    "bias": True,
-    "head_bias": True,
-    "final_norm": False,
-    "text_layers": 2,
-}
-CONFIGS["MusicGen-1"] = LMConfig(dim=1024, heads=8, layers=8, feed_forward=2048, **_STUDENT)
-CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=4096, **_STUDENT)
 
 
 @dataclass

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-GUIDANCE_SPACES = ("logits", "probabilities")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are chosen. The defaults are those of the MusicGen paper.
-
-    `temperature` 0 is greedy; `top_k` 0 and `top_p` 0 switch the filter off. `guidance_space` is "logits" or
-    "probabilities"; in the latter `guidance_scale` is gamma, 0 to 1.
-    """
-
-    guidance_scale: float = 3.0
-    temperature: float = 1.0
-    top_k: int = 250
-    top_p: float = 0.0
-    guidance_space: str = "logits"
+from .settings import GUIDANCE_SPACES
+from .settings import Sampling as Sampling  # where it is looked for
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:

@@ -1,0 +1,114 @@
+"""What can be set: the sizes of codec and language model, and how a token is chosen.
+
+Plain numbers without torch, so that the command line can offer them without keeping anybody waiting.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+GUIDANCE_SPACES = ("logits", "probabilities")
+
+
+@dataclass(frozen=True)
+class EncodecConfig:
+    """The sizes of an EnCodec; field names are those of the published `config.json`.
+
+    The defaults are `facebook/encodec_32khz`: 32 kHz mono, 50 frames/s, 4 codebooks of 2048, 2.2 kbit/s.
+    """
+
+    sampling_rate: int = 32000
+    audio_channels: int = 1
+    num_filters: int = 64
+    upsampling_ratios: tuple[int, ...] = (8, 5, 4, 4)
+    hidden_size: int = 128
+    codebook_size: int = 2048
+    num_codebooks: int = 4
+    num_residual_layers: int = 1
+    num_lstm_layers: int = 2
+    kernel_size: int = 7
+    last_kernel_size: int = 7
+    residual_kernel_size: int = 3
+    dilation_growth_rate: int = 2
+    compress: int = 2
+    use_causal_conv: bool = False
+    use_conv_shortcut: bool = False
+    pad_mode: str = "reflect"
+    trim_right_ratio: float = 1.0
+
+    @property
+    def hop_length(self) -> int:
+        """Samples in one frame."""
+        return math.prod(self.upsampling_ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sampling_rate / self.hop_length
+
+    @property
+    def bandwidth(self) -> float:
+        """kbit/s with all codebooks."""
+        from .quantization import bit_rate  # not above: it brings torch
+
+        return bit_rate(self.num_codebooks, self.codebook_size, self.frame_rate) / 1000
+
+
+@dataclass(frozen=True)
+class LMConfig:
+    """The sizes of a language model. The defaults are MusicGen small.
+
+    The last five fields tell the published models from those of a student project that the course retells.
+    """
+
+    dim: int = 1024  # D
+    heads: int = 16  # H
+    layers: int = 24
+    feed_forward: int = 4096
+    num_codebooks: int = 4  # K
+    codebook_size: int = 2048  # V
+    text_dim: int = 768  # width of the text encoder's states
+    max_steps: int = 2048  # length of the table of positions; it grows when more are asked for
+    special_tokens: int = 1  # rows of an embedding table beyond the V codes
+    bias: bool = False  # in attention and feed-forward
+    head_bias: bool = False
+    final_norm: bool = True
+    text_layers: int = 1  # linear layers between the text encoder and the decoder
+
+    @property
+    def special(self) -> int:
+        """The token of cells without a code: V."""
+        return self.codebook_size
+
+
+CONFIGS = {
+    "small": LMConfig(),
+    "medium": LMConfig(dim=1536, heads=24, layers=48, feed_forward=6144),
+    "large": LMConfig(dim=2048, heads=32, layers=48, feed_forward=8192),
+}
+_STUDENT = {
+    "text_dim": 512,
+    "special_tokens": 2,
+    "bias": True,
+    "head_bias": True,
+    "final_norm": False,
+    "text_layers": 2,
+}
+CONFIGS["MusicGen-1"] = LMConfig(dim=1024, heads=8, layers=8, feed_forward=2048, **_STUDENT)
+CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=4096, **_STUDENT)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen. The defaults are those of the MusicGen paper.
+
+    `temperature` 0 is greedy; `top_k` 0 and `top_p` 0 switch the filter off. `guidance_space` is "logits" or
+    "probabilities"; in the latter `guidance_scale` is gamma, 0 to 1.
+    """
+
+    guidance_scale: float = 3.0
+    temperature: float = 1.0
+    top_k: int = 250
+    top_p: float = 0.0
+    guidance_space: str = "logits"
