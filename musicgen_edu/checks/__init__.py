@@ -11,7 +11,8 @@ harm, and then goes on with what the check returns:
     spread_start = check.spread_start(spread_start)
 
 Each assignment has a package of its own, and in it each exercise a module. The package lists its exercises in order,
-`EXERCISES = (...)`, and every module ends with `seal(__name__)`.
+`EXERCISES = (...)`, and ends with `seal(__name__)`. Read `expectations`, `mistakes` and `exercise`; `compare` tells
+answers apart and `guard` keeps a notebook from changing the check that marks it.
 """
 
 from __future__ import annotations
@@ -20,15 +21,29 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from ._seal import seal
-from .exercise import CheckFailed, Exercise, Wrong, expect, expect_close, expect_tensor
+from .exercise import Exercise
+from .expectations import CheckFailed, expect, expect_close, expect_equal, expect_tensor, plain
+from .guard import seal
+from .mistakes import Wrong, mistakes
 
-__all__ = ["CheckFailed", "Exercise", "Wrong", "expect", "expect_close", "expect_tensor", "modules", "seal"]
+__all__ = [
+    "CheckFailed",
+    "Exercise",
+    "Wrong",
+    "expect",
+    "expect_close",
+    "expect_equal",
+    "expect_tensor",
+    "mistakes",
+    "modules",
+    "plain",
+    "seal",
+]
 
 
 def modules() -> list[ModuleType]:
     """Every package of exercises, in the order of their names; each lists its own in `EXERCISES`."""
-    names = [found.name for found in iter_modules(__path__) if found.name != "exercise" and found.name[0] != "_"]
+    names = [found.name for found in iter_modules(__path__) if found.ispkg]
     return [import_module(f"{__name__}.{name}") for name in sorted(names)]
 
 

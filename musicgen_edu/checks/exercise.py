@@ -11,61 +11,19 @@ import contextlib
 import functools
 import inspect
 import linecache
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ._compare import outcome, same, seeded, snapshot
-from ._seal import seal
-
-
-class CheckFailed(AssertionError):
-    """An answer lacks a property. A notebook shows the message alone, without the way through this file."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"CheckFailed: {self}"]
-
-
-def expect(condition: Any, sentence: str) -> None:
-    """Raise `CheckFailed` with the sentence unless the condition (a bool, or a tensor of one) holds."""
-    if not bool(condition):
-        raise CheckFailed(sentence)
-
-
-def expect_tensor(value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None, name: str = "the result"):
-    """Expect a tensor of that shape and, if given, of that dtype."""
-    expect(isinstance(value, Tensor), f"{name} must be a tensor, not {type(value).__name__}")
-    expect(tuple(value.shape) == tuple(shape), f"{name} must have shape {list(shape)}, not {list(value.shape)}")
-    expect(dtype in (None, value.dtype), f"{name} must have dtype {dtype}, not {value.dtype}")
-
-
-def expect_close(value: Any, target: Any, sentence: str, tolerance: float = 1e-5) -> None:
-    """Expect numbers or tensors of one shape to be equal up to rounding; the message adds the largest difference."""
-    value, target = (torch.as_tensor(one).detach().double() for one in (value, target))
-    expect(value.shape == target.shape, f"{sentence}: shape {list(target.shape)} is expected, not {list(value.shape)}")
-    if not torch.allclose(value, target, rtol=tolerance, atol=tolerance, equal_nan=True):
-        most = float((value - target).abs().max())
-        raise CheckFailed(f"{sentence}: expected {_short(target)}, not {_short(value)} (largest difference {most:.3g})")
-
-
-def _short(numbers: Tensor) -> str:
-    shown = [f"{one:.4g}" for one in numbers.flatten()[:6].tolist()]
-    return shown[0] if numbers.ndim == 0 else f"[{', '.join(shown)}{', ...' if numbers.numel() > 6 else ''}]"
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A plausible wrong answer, the name of the first property that it breaks, and what to tell whoever wrote it."""
-
-    answer: Callable
-    breaks: str
-    hint: str
+from .compare import fresh_state, outcome, same, snapshot
+from .expectations import CheckFailed, InputChanged, expect
+from .guard import grading
+from .mistakes import Wrong
 
 
 @dataclass(frozen=True)
@@ -87,7 +45,7 @@ class Exercise:
         reference: the library's version.
         properties: functions `property(answer)` in the order in which they are tried; the first line of a
             docstring is what a student reads; a broken one raises, best through `expect`.
-        wrong, right: answers on record. The wrong ones give the hints; `tests/test_checks.py` runs both.
+        wrong, right: answers on record. The wrong ones give the hints (see `mistakes`); `tests/checks` runs both.
         examples: from a `torch.Generator` to a list of argument tuples, on which answers are told apart: by value,
             and by gradient where an argument requires one.
         picture: `picture(target, yours, arguments)`, what to show on failure, for the first of the examples.
@@ -140,37 +98,41 @@ class Exercise:
     def examine(self, answer: Callable) -> Failure | None:
         """The first property that an answer lacks, or None."""
         for i, one in enumerate(self.properties):
-            try:
-                with seeded():
-                    one(_guarded(answer))
-            except Exception as error:  # whatever an answer does wrong is a broken property
-                return Failure(one.__name__, i, _what_happened(error, answer), self.diagnose(answer, one.__name__))
+            error = _try(one, answer)
+            if error is not None:
+                return Failure(one.__name__, i, _what_happened(error, answer), self.diagnose(answer, one, error))
         return None
 
-    def diagnose(self, answer: Callable, broken: str) -> str | None:
-        """The hint of the first mistake on record that breaks this property, too, and behaves the same, or None.
+    def diagnose(self, answer: Callable, broken: Callable, error: Exception) -> str | None:
+        """The hint of the first mistake on record that breaks this property in the same way and behaves the same.
 
-        A mistake rarely comes alone: whoever pads each piece may also forget that a piece can be empty. So examples on
-        which the answer raises an error are left out if no mistake on record behaves the same on all of them.
+        An answer that raises an error, or changes its input, is only like a mistake that does the same. A mistake
+        rarely comes alone: whoever pads each piece may also forget that a piece can be empty. So examples on which the
+        answer raises an error are left out if no mistake on record behaves the same on all of them.
         """
+        known = [one for one in self.wrong if one.breaks == broken.__name__]
+        if _way(error) != "value":
+            known = [one for one in known if _way(_try(broken, one.answer)) == _way(error)]
         own, right = self.behaviour(answer), self.behaviour(self.reference)
-        known = [(one.hint, self.behaviour(one.answer)) for one in self.wrong if one.breaks == broken]
+        behaviours = [(one.hint, self.behaviour(one.answer)) for one in known]
         ran = [i for i, one in enumerate(own) if one[2] is not None]  # [2] is None after an error, see `outcome`
         for examples in (range(len(own)), ran):
             if all(same(own[i], right[i]) for i in examples):
                 continue  # nothing to tell mistakes apart by; some show only in the sizes that a property asks for
-            for hint, behaviour in known:
+            for hint, behaviour in behaviours:
                 if all(same(own[i], behaviour[i]) for i in examples):
                     return hint
-        return next((hint for hint, behaviour in known if same(own, behaviour)), None)
+        return next((hint for hint, behaviour in behaviours if same(own, behaviour)), None)
 
     def behaviour(self, answer: Callable) -> list:
         """What an answer does on the examples: for each its value (or type of error) and its gradients."""
-        return [outcome(answer, arguments) for arguments in self.examples(torch.Generator().manual_seed(0))]
+        with fresh_state():
+            examples = self.examples(torch.Generator().manual_seed(0))
+        return [outcome(answer, arguments) for arguments in examples]
 
     def _unattempted(self, answer: Callable) -> bool:
         try:
-            with seeded():
+            with fresh_state():
                 answer(*self.examples(torch.Generator().manual_seed(0))[0])
         except NotImplementedError as error:  # an empty one: those of torch have a message
             return not str(error)
@@ -186,11 +148,9 @@ class Exercise:
 
     def _message(self, failure: Failure) -> str:
         broken, total = self.properties[failure.number], len(self.properties)
-        hint = failure.hint or f"your answer behaves like none of the {len(self.wrong)} mistakes on record"
-        return (
-            f"{self.name}: property {failure.number + 1} of {total} is broken: {_title(broken)}\n"
-            f"  Seen: {failure.seen}\n  Hint: {hint}"
-        )
+        told = f"{self.name}: property {failure.number + 1} of {total} is broken: {_title(broken)}\n"
+        told += f"  Seen: {failure.seen}"
+        return f"{told}\n  Hint: {failure.hint}" if failure.hint else told
 
     def _show(self, answer: Callable) -> None:
         """Display target against yours, if there is a picture and the answer's result can be drawn."""
@@ -201,38 +161,54 @@ class Exercise:
 
             results = []
             for one in (self.reference, answer):
-                arguments = self.examples(torch.Generator().manual_seed(0))[0]
-                with seeded():
+                with fresh_state():
+                    arguments = self.examples(torch.Generator().manual_seed(0))[0]
                     results.append(one(*arguments))
             display(self.picture(*results, arguments))
         except Exception:  # the message says enough about an answer that has no picture
             return
 
 
-def grading() -> bool:
-    """Whether nbgrader is running the notebook.
-
-    What the process began with counts too, where that can be read: a cell may unset the variable, not the past.
-    """
+def _try(one: Callable, answer: Callable) -> Exception | None:
+    """What a property raises for an answer: whatever it is, the property is broken."""
     try:
-        began = Path("/proc/self/environ").read_bytes()
-    except OSError:
-        began = b""
-    return "NBGRADER_EXECUTION" in os.environ or b"NBGRADER_EXECUTION=" in began
+        with fresh_state():
+            one(guarded(answer))
+    except Exception as error:
+        return error
+    return None
 
 
-def _guarded(answer: Callable) -> Callable:
-    """The answer, watched: it has to return something and to leave tensors, arrays and lists as they were."""
+def _way(error: Exception | None) -> str:
+    """How a property was broken: by a value, by a changed input, or by which error."""
+    if isinstance(error, CheckFailed):
+        return "input" if isinstance(error, InputChanged) else "value"
+    return type(error).__name__
 
-    def guarded(*arguments: Any, **named: Any) -> Any:
-        before = snapshot([arguments, named])
+
+def guarded(answer: Callable) -> Callable:
+    """The answer, watched: it has to return something and to leave what it is given as it was."""
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        given = [*arguments, *named.values()]
+        before = snapshot(given)
         value = answer(*arguments, **named)
-        expect(same(before, [arguments, named]), "it changes its inputs: work on a copy, x.clone()")
+        for old, now in zip(before, given, strict=True):
+            if not same(old, now):
+                raise InputChanged(f"it changes its inputs: work on a copy, {_copying(now)}")
         expect(value is not None, "it returns nothing: is the `return` missing?")
         return value
 
-    functools.update_wrapper(guarded, answer, updated=())
-    return guarded
+    functools.update_wrapper(watched, answer, updated=())
+    return watched
+
+
+def _copying(value: Any) -> str:
+    ways = {Tensor: "x.clone()", np.ndarray: "x.copy()", dict: "dict(x)", list: "list(x)"}
+    found = [way for kind, way in ways.items() if isinstance(value, kind)]
+    if isinstance(value, (list, tuple)) and any(isinstance(one, (Tensor, np.ndarray, list, dict)) for one in value):
+        return f"{_copying(value[0])} of each" if len(value) else "list(x)"
+    return found[0] if found else "copy.deepcopy(x)"
 
 
 def _title(one: Callable) -> str:
@@ -244,13 +220,13 @@ def _what_happened(error: Exception, answer: Callable) -> str:
     if isinstance(error, CheckFailed):
         return str(error)
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    step, line = error.__traceback__, ""
+    step, line, last = error.__traceback__, "", False
     while step is not None:
-        if step.tb_frame.f_code.co_filename == file and file != __file__:
+        last = step.tb_frame.f_code.co_filename == file and file != __file__
+        if last:
             line = linecache.getline(file, step.tb_lineno).strip()
         step = step.tb_next
     message = f"{type(error).__name__}: {error}".strip(": ")
+    if last and line.startswith("raise ") and not isinstance(error, NotImplementedError):
+        return f"your own `{line}` refuses what is in order here: {message}"
     return f"your line `{line}` raises {message}" if line else f"what it returns cannot be used: {message}"
-
-
-seal(__name__)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ... import figures
 from ...model.embedding import sinusoidal_positions
-from .. import Exercise, Wrong, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect_close, expect_tensor
 
 
 def _move(table: Tensor, distance: int) -> Tensor:
@@ -171,5 +171,3 @@ move_positions = Exercise(
     examples=lambda generator: [(sinusoidal_positions(40, 8)[10:30], 7), (sinusoidal_positions(9, 6), -2)],
     picture=_positions_picture,
 )
-
-seal(__name__)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...model.decoder import SelfAttention, join_heads
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 
 
 def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,5 +153,3 @@ split_qkv = Exercise(
         (torch.randn(1, 5, 24, generator=generator), 2),
     ],
 )
-
-seal(__name__)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...model.decoder import Condition, Decoder, join_heads, split_heads
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 
 
 class _Attention(nn.Module):
@@ -331,5 +331,3 @@ run_block = Exercise(
     right=(_block_functions, _block_library),
     examples=_block_examples,
 )
-
-seal(__name__)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...training.discriminator import adversarial_loss, discriminator_loss, feature_matching_loss
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 
 Scale = tuple[Tensor, list[Tensor]]
 
@@ -218,5 +218,3 @@ judge_losses = Exercise(
     right=(_judge_vectorised, _judge_loops),
     examples=_judge_examples,
 )
-
-seal(__name__)

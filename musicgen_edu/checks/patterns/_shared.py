@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ... import figures
 from ...model.patterns import PATTERNS
-from .. import seal
 
 STEREO = [0, 0, 1, 1, 2, 2, 3, 3]
 
@@ -33,6 +32,3 @@ def two_tables(target: Tensor, yours: Tensor, what: str) -> figures.Picture:
         one.set_xlabel(what)
         one.set_yticks(range(len(target)), [f"codebook {k}" for k in range(len(target))], fontsize=8)
     return figures.figure_picture(figure, f"target and yours, codebooks by {what}; frames mark what differs")
-
-
-seal(__name__)

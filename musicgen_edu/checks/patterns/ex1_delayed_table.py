@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...model.patterns import pattern_table
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import STEREO, two_tables
 
 
@@ -134,5 +134,3 @@ delayed_table = Exercise(
     examples=lambda generator: [([0, 1, 1, 3], 5), ([2, 0, 4], 3)],
     picture=lambda target, yours, arguments: two_tables(target, yours, "frame"),
 )
-
-seal(__name__)

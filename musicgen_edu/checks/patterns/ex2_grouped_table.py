@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...model.patterns import check_table, num_steps, pattern_table
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import two_tables
 
 
@@ -167,5 +167,3 @@ grouped_table = Exercise(
     examples=lambda generator: [([[1], [0, 3], [2]], 4), ([[0, 1], [2]], 3)],
     picture=lambda target, yours, arguments: two_tables(target, yours, "frame"),
 )
-
-seal(__name__)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...model.patterns import holds_code, interleave, num_steps, pattern_table, undo
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import patterns_and_sizes, random_codes, two_tables
 
 
@@ -191,5 +191,3 @@ prompted_sequence = Exercise(
     examples=_prompt_examples,
     picture=lambda target, yours, arguments: two_tables(target[0][0], yours[0][0], "column"),
 )
-
-seal(__name__)

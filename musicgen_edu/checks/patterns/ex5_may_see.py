@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...model.patterns import num_steps, pattern_table
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import patterns_and_sizes, two_tables
 
 
@@ -158,5 +158,3 @@ may_see = Exercise(
     examples=lambda generator: [(pattern_table("delay", 3, 4),), (pattern_table("coarse-first", 3, 3),)],
     picture=lambda target, yours, arguments: two_tables(target[1, 1].int(), yours[1, 1].int(), "frame, seen by (1, 1)"),
 )
-
-seal(__name__)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import struct
 
-from .. import seal
-
 
 def file(*tensors: tuple[str, str, list[int], int, int], body: int, length: int | None = None, **more) -> bytes:
     """A file of tensors (name, type, shape, begin, end) before a body of so many bytes; `length` may lie."""
@@ -68,6 +66,3 @@ TELLING = (  # enough to tell all answers on record apart
     OVERLAPS["a hole before the first"],
     *(OVERLAPS[what] for what in ("a hole between two tensors", "bytes that nobody owns at the end")),
 )
-
-
-seal(__name__)

@@ -8,8 +8,6 @@ import re
 import struct
 from itertools import pairwise
 
-from .. import seal
-
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -254,6 +252,3 @@ def by_library(data):
         for name, one in entries.items()
         if name != "__metadata__"
     }
-
-
-seal(__name__)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 
 from ...checkpoints.audiocraft import LM_NAMES
-from .. import seal
 
 BASE, TEXT = "decoder.model.decoder.", "condition_provider.conditioners.description.output_proj."
 NORMS = {"norm1": "self_attn_layer_norm", "norm_cross": "encoder_attn_layer_norm", "norm2": "final_layer_norm"}
@@ -240,6 +239,3 @@ def _in_layer(rest: list[str]) -> list[str]:
         case [("norm1" | "norm2" | "norm_cross") as norm, ("weight" | "bias") as kind]:
             return [f"{NORMS[norm]}.{kind}"]
     raise ValueError(f"a layer has no {'.'.join(rest)}")
-
-
-seal(__name__)

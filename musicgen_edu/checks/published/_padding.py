@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import seal
-
 
 def _words(states: Tensor, mask: Tensor, projection: nn.Linear) -> Tensor:
     return projection(states) * mask[..., None]
@@ -183,6 +181,3 @@ def by_einsum(queries, states, mask, projection, key, value, masked):
     if masked:
         scores = scores.masked_fill(~mask[:, None, :], -1e9)
     return torch.einsum("bsl,bld->bsd", scores.softmax(2), value(words))
-
-
-seal(__name__)

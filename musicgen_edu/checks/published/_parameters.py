@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from ...model.lm import LMConfig, MusicgenLM
-from .. import seal
 
 PARTS = ("embedding", "decoder", "heads", "text projection")
 
@@ -176,6 +175,3 @@ def of_layers(config):
         "heads": K * size(torch.nn.Linear(D, V, **options)),
         "text projection": size(torch.nn.Linear(config.text_dim, D, device="meta")),
     }
-
-
-seal(__name__)

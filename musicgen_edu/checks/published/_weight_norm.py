@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...checkpoints import load as checkpoints
-from .. import seal
 
 OLD, NEW = checkpoints.WEIGHT_NORM
 Fold = Callable[[Tensor, Tensor, str], Tensor]
@@ -180,6 +179,3 @@ def by_einsum(tensors):
         return torch.einsum("i,iok->iok", g.flatten() / torch.einsum("iok,iok->i", v, v).sqrt(), v)
 
     return fold_all(tensors, fold)
-
-
-seal(__name__)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .. import seal
 from ._keys import audiocraft_keys, mapped
 
 
@@ -23,6 +22,3 @@ def audiocraft_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     layers = {key.split(".")[4] for key in tensors if key.startswith("decoder.model.decoder.layers.")}
     K = sum(key.startswith("decoder.lm_heads.") for key in tensors)
     return {key: torch.cat([tensors[one] for one in mapped(key)]) for key in audiocraft_keys(len(layers), K)}
-
-
-seal(__name__)

@@ -9,7 +9,7 @@ import torch
 
 from ...checkpoints.published import published_names
 from ...model.lm import LMConfig, MusicgenLM
-from .. import Exercise, Wrong, expect, seal
+from .. import Exercise, Wrong, expect
 from . import _keys as answers
 from ._keys import BASE, TEXT
 
@@ -263,6 +263,3 @@ map_key = Exercise(
     right=(answers.by_parts, answers.by_table, answers.allowed_then_replaced),
     examples=lambda generator: [(key,) for key in EXAMPLES],
 )
-
-
-seal(__name__)

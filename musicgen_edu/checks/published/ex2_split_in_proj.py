@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import figures
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 
 
 def _split(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -266,6 +266,3 @@ split_in_proj = Exercise(
     examples=_examples,
     picture=_picture,
 )
-
-
-seal(__name__)

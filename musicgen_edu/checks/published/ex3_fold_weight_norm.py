@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ... import figures
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 from . import _weight_norm as answers
 from ._weight_norm import NEW, OLD
 
@@ -256,6 +256,3 @@ fold_weight_norm = Exercise(
     examples=_examples,
     picture=_picture,
 )
-
-
-seal(__name__)

@@ -8,7 +8,7 @@ import torch
 
 from ... import figures
 from ...model.lm import CONFIGS, LMConfig
-from .. import Exercise, Wrong, expect, seal
+from .. import Exercise, Wrong, expect
 from . import _parameters as answers
 from ._parameters import PARTS
 
@@ -250,6 +250,3 @@ parameters_of = Exercise(
     examples=lambda generator: [(CONFIGS["small"],), (SMALLEST,), (_sizes(layers=3, num_codebooks=4, dim=5),)],
     picture=_picture,
 )
-
-
-seal(__name__)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ... import figures
 from ...model.decoder import Condition, CrossAttention, Decoder
-from .. import Exercise, Wrong, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect_close, expect_tensor
 from . import _padding as answers
 
 TWO_WAYS = (True, False)
@@ -235,6 +235,3 @@ attend_to_text = Exercise(
     examples=_examples,
     picture=_picture,
 )
-
-
-seal(__name__)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ...model.quantization import ResidualVectorQuantizer, nearest_code
-from .. import seal
 
 
 def library_quantizer(codebooks: Tensor) -> ResidualVectorQuantizer:
@@ -35,6 +34,3 @@ def drawn(generator: torch.Generator, N: int, K: int, V: int, D: int) -> tuple[T
     """Random vectors [N, D] and codebooks [K, V, D] whose entries shrink from stage to stage."""
     scale = 0.6 ** torch.arange(K)[:, None, None]
     return torch.randn(N, D, generator=generator), scale * torch.randn(K, V, D, generator=generator)
-
-
-seal(__name__)

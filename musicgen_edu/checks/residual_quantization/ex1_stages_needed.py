@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...model.quantization import nearest_code
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 from ._shared import drawn, energies_left
 
 
@@ -205,5 +205,3 @@ stages_needed = Exercise(
         (torch.tensor([[4.5], [0.1], [100.0], [7.0]]), STEPS, 0.25),
     ],
 )
-
-seal(__name__)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import Exercise, Wrong, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect_close, expect_tensor
 from ._shared import library_quantizer
 
 
@@ -191,5 +191,3 @@ decode_first = Exercise(
         (_codes(generator, 2, 3, 4, 5), torch.randn(3, 5, 4, generator=generator), torch.tensor([0, 3])),
     ],
 )
-
-seal(__name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from .. import Exercise, Wrong, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect_close, expect_tensor
 from ._shared import drawn, energies_left, leftovers, library_quantizer
 
 
@@ -198,5 +198,3 @@ energy_shares = Exercise(
     ],
     picture=_shares_picture,
 )
-
-seal(__name__)

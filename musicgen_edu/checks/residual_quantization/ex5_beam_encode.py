@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 from ._shared import drawn, library_quantizer
 
 
@@ -228,5 +228,3 @@ beam_encode = Exercise(
         (*drawn(generator, 4, 2, 3, 2), 5),
     ],
 )
-
-seal(__name__)

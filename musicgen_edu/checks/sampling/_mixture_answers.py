@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .. import Wrong, seal
+from .. import Wrong
 
 
 def _mix(conditional: Tensor, unconditional: Tensor, gamma: float) -> Tensor:
@@ -222,5 +222,3 @@ WRONG = (
     ),
 )
 RIGHT = (_by_pairs, _by_largest)
-
-seal(__name__)

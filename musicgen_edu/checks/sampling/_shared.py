@@ -13,7 +13,7 @@ from ...model.decoder import Condition
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.patterns import holds_code, num_steps, pattern_table, undo
 from ...model.sampling import Sampling, uniform_numbers
-from .. import expect, expect_close, expect_tensor, seal
+from .. import expect, expect_close, expect_tensor
 
 
 def random_rows(*shape: int, generator: torch.Generator | None = None) -> Tensor:
@@ -65,6 +65,3 @@ def generate_with(
                         sampling.top_p)  # fmt: skip
         sequence[:, :, s + 1] = torch.where(filled[:, s + 1], tokens, model.config.special)
     return undo(sequence, table)
-
-
-seal(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import Wrong, seal
+from .. import Wrong
 
 
 def _top_p(probabilities: Tensor, p: float) -> Tensor:
@@ -238,5 +238,3 @@ WRONG = (
     ),
 )
 RIGHT = (_by_loops, _from_below)
-
-seal(__name__)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ...model.sampling import distribution
-from .. import Exercise, Wrong, expect, expect_close, seal
+from .. import Exercise, expect, expect_close, mistakes
 from ._shared import expect_distributions, random_rows, two_distributions
 
 
-def _top_k(probabilities: Tensor, k: int) -> Tensor:
+def _top_k(probabilities, k):
     if k == 0:
         return probabilities
     smallest = probabilities.topk(k, -1).values[..., -1:]  # [..., 1]
@@ -61,99 +60,11 @@ def top_k_as_the_library_has_it(answer):
         expect_close(answer(logits.softmax(-1), k), distribution(logits, top_k=k), f"k = {k} of {shape[-1]}")
 
 
-def _normalised(kept):
-    return kept / kept.sum(-1, keepdim=True)
-
-
-def _values_only(probabilities, k):
-    return _normalised(probabilities.topk(k, -1).values) if k else probabilities
-
-
-def _not_normalised(probabilities, k):
-    return probabilities.where(_top_k(probabilities, k) > 0, 0.0)
-
-
-def _batch_sum(probabilities, k):
-    if k == 0:
-        return probabilities
-    kept = probabilities.where(_top_k(probabilities, k) > 0, 0.0)
-    return kept / kept.sum()
-
-
-def _over_the_batch(probabilities, k):
-    if k == 0:
-        return probabilities
-    smallest = probabilities.topk(min(k, len(probabilities)), 0).values[-1:]
-    return _normalised(probabilities.where(probabilities >= smallest, 0.0))
-
-
-def _one_threshold(probabilities, k):
-    if k == 0:
-        return probabilities
-    return _normalised(probabilities.where(probabilities >= probabilities.flatten().topk(k).values[-1], 0.0))
-
-
-def _one_more(probabilities, k):
-    return _top_k(probabilities, min(k + 1, probabilities.shape[-1])) if k else probabilities
-
-
-def _one_less(probabilities, k):
-    if k == 0:
-        return probabilities
-    return _normalised(probabilities.where(probabilities > probabilities.topk(k, -1).values[..., -1:], 0.0))
-
-
-def _zero_logits(probabilities, k):
-    kept = _top_k(probabilities, k) > 0
-    return probabilities.log().where(kept, 0.0).softmax(-1)
-
-
-def _softmax_again(probabilities, k):
-    if k == 0:
-        return probabilities
-    kept = _top_k(probabilities, k) > 0
-    return probabilities.where(kept, -torch.inf).softmax(-1)
-
-
-def _smallest(probabilities, k):
-    if k == 0:
-        return probabilities
-    largest = probabilities.topk(k, -1, largest=False).values[..., -1:]
-    return _normalised(probabilities.where(probabilities <= largest, 0.0))
-
-
 def _in_place(probabilities, k):
     if k:
         probabilities[probabilities < probabilities.topk(k, -1).values[..., -1:]] = 0
         probabilities /= probabilities.sum(-1, keepdim=True)
     return probabilities
-
-
-def _zero_keeps_nothing(probabilities, k):
-    return _top_k(probabilities, k) if k else torch.zeros_like(probabilities)
-
-
-def _zero_forgotten(probabilities, k):
-    smallest = probabilities.topk(k, -1).values[..., -1:]
-    return _normalised(probabilities * (probabilities >= smallest))
-
-
-def _equal_shares(probabilities, k):
-    return _normalised((_top_k(probabilities, k) > 0).float()) if k else probabilities
-
-
-def _nearly_ties(probabilities, k):
-    if k == 0:
-        return probabilities
-    smallest = probabilities.topk(k, -1).values[..., -1:]
-    return _normalised(probabilities * (probabilities >= smallest - 1e-6))
-
-
-def _exactly_k(probabilities, k):
-    if k == 0:
-        return probabilities
-    values, index = probabilities.topk(k, -1)
-    return torch.zeros_like(probabilities).scatter(-1, index, _normalised(values))
 
 
 def _by_sorting(probabilities, k):
@@ -164,7 +75,8 @@ def _by_sorting(probabilities, k):
 
 def _by_counting(probabilities, k):
     likelier = (probabilities[..., None, :] > probabilities[..., :, None]).sum(-1)  # [..., V]: how many are likelier
-    return _normalised(probabilities * (likelier < (k or probabilities.shape[-1])))
+    kept = probabilities * (likelier < (k or probabilities.shape[-1]))
+    return kept / kept.sum(-1, keepdim=True)
 
 
 def _examples(generator):
@@ -178,102 +90,56 @@ keep_top_k = Exercise(
     "keep_top_k",
     reference=_top_k,
     properties=(
-        what_is_kept_is_a_distribution,
-        two_of_four_by_hand,
-        one_is_greedy_and_all_is_off,
-        each_row_keeps_its_own,
-        ties_stay,
-        top_k_as_the_library_has_it,
+        what_is_kept_is_a_distribution, two_of_four_by_hand, one_is_greedy_and_all_is_off, each_row_keeps_its_own,
+        ties_stay, top_k_as_the_library_has_it,
     ),
-    wrong=(
-        Wrong(
-            _values_only,
-            "what_is_kept_is_a_distribution",
-            "You return the k probabilities alone, and which tokens they belong to is lost. Keep all V places, with 0 "
-            "for the tokens that are out.",
-        ),
-        Wrong(
-            _not_normalised,
-            "what_is_kept_is_a_distribution",
-            "What is left sums to less than 1. Divide each row by its sum.",
-        ),
-        Wrong(
-            _batch_sum,
-            "what_is_kept_is_a_distribution",
-            "You divide by the sum of the whole batch. Each row has its own: sum(-1, keepdim=True).",
-        ),
-        Wrong(
-            _one_threshold,
-            "what_is_kept_is_a_distribution",
-            "You keep the k likeliest of the whole batch, so some rows lose all their tokens. Each row has its own k.",
-        ),
-        Wrong(
-            _in_place,
-            "what_is_kept_is_a_distribution",
-            "You write into the probabilities you were given; whoever needs them afterwards finds them changed. Use "
-            "torch.where or masked_fill, which make a new tensor.",
-        ),
-        Wrong(
-            _one_more,
-            "two_of_four_by_hand",
-            "You keep k + 1 tokens. The k-th value stands at index k - 1, or at -1 of topk(k).",
-        ),
-        Wrong(
-            _one_less,
-            "two_of_four_by_hand",
-            "You keep k - 1 tokens: the k-th itself is not larger than itself. Compare with >=.",
-        ),
-        Wrong(
-            _zero_logits,
-            "two_of_four_by_hand",
-            "You set logits to 0, and exp(0) is 1: the tokens that should be out get most of all. A logit of minus "
-            "infinity gives probability 0.",
-        ),
-        Wrong(
-            _softmax_again,
-            "two_of_four_by_hand",
-            "You take the softmax of probabilities: that flattens them. To normalise, divide by the sum.",
-        ),
-        Wrong(
-            _equal_shares,
-            "two_of_four_by_hand",
-            "All that are kept get the same share. Their odds stay as they were: keep the probabilities, and divide.",
-        ),
-        Wrong(
-            _smallest,
-            "two_of_four_by_hand",
-            "You keep the least likely tokens. Sort in descending order, or leave largest=True.",
-        ),
-        Wrong(
-            _zero_forgotten,
-            "one_is_greedy_and_all_is_off",
-            "k = 0 is a case of its own: it switches the filter off. topk(0) has no k-th value to compare with.",
-        ),
-        Wrong(
-            _zero_keeps_nothing,
-            "one_is_greedy_and_all_is_off",
-            "Your k = 0 keeps nothing. By convention 0 switches the filter off.",
-        ),
-        Wrong(
-            _over_the_batch,
-            "each_row_keeps_its_own",
-            "You look for the likeliest along the first axis: rows of the batch compete for a token. topk(k, -1).",
-        ),
-        Wrong(
-            _nearly_ties,
-            "ties_stay",
-            "You keep what comes within a millionth of the k-th. Where tokens have millionths that is the whole tail. "
-            "Compare exactly.",
-        ),
-        Wrong(
-            _exactly_k,
-            "ties_stay",
-            "You keep exactly k tokens, so among equals their number decides. Compare with the k-th value instead.",
-        ),
-    ),
+    wrong=mistakes(_top_k, {
+        what_is_kept_is_a_distribution: [
+            ("return kept / kept.sum(-1, keepdim=True)", "v = probabilities.topk(k).values; return v / v.sum(-1, True)",
+             "You return the k probabilities alone, and which tokens they belong to is lost. Keep all V places, with 0 "
+             "for the tokens that are out."),
+            (" / kept.sum(-1, keepdim=True)", "", "What is left sums to less than 1. Divide each row by its sum."),
+            ("(-1, keepdim=True)", "()",
+             "You divide by the sum of the whole batch. Each row has its own: sum(-1, keepdim=True)."),
+            ("topk(k, -1).values[..., -1:]", "flatten().topk(k).values[-1]",
+             "You keep the k likeliest of the whole batch, so some rows lose all their tokens. Each row has its own."),
+            (_in_place, "You write into the probabilities you were given; whoever needs them afterwards finds them "
+             "changed. Use torch.where or masked_fill, which make a new tensor."),
+        ],
+        two_of_four_by_hand: [
+            ("topk(k, -1)", "topk(min(k + 1, probabilities.shape[-1]), -1)",
+             "You keep k + 1 tokens. The k-th value stands at index k - 1, or at -1 of topk(k)."),
+            (">=", ">", "You keep k - 1 tokens: the k-th itself is not larger than itself. Compare with >=."),
+            ("probabilities.where(", "probabilities.log().where(", "kept / kept.sum(-1, keepdim=True)",
+             "kept.softmax(-1)", "You set logits to 0, and exp(0) is 1: the tokens that should be out get most of all. "
+             "A logit of minus infinity gives probability 0."),
+            ("0.0)", "-torch.inf)", "kept / kept.sum(-1, keepdim=True)", "kept.softmax(-1)",
+             "You take the softmax of probabilities: that flattens them. To normalise, divide by the sum."),
+            ("probabilities.where(probabilities >= smallest, 0.0)", "(probabilities >= smallest).float()",
+             "All that are kept get the same share. Their odds stay as they were: keep the probabilities, and divide."),
+            ("topk(k, -1)", "topk(k, -1, largest=False)", ">=", "<=",
+             "You keep the least likely tokens. Sort in descending order, or leave largest=True."),
+        ],
+        one_is_greedy_and_all_is_off: [
+            ("if k == 0:\n        return probabilities", "",
+             "k = 0 is a case of its own: it switches the filter off. topk(0) has no k-th value to compare with."),
+            ("return probabilities\n", "return torch.zeros_like(probabilities)\n",
+             "Your k = 0 keeps nothing. By convention 0 switches the filter off."),
+        ],
+        each_row_keeps_its_own: [
+            ("topk(k, -1).values[..., -1:]", "topk(min(k, len(probabilities)), 0).values[-1:]",
+             "You look for the likeliest along the first axis: rows of the batch compete for a token. topk(k, -1)."),
+        ],
+        ties_stay: [
+            (">= smallest", ">= smallest - 1e-6", "You keep what comes within a millionth of the k-th. Where tokens "
+             "have millionths that is the whole tail. Compare exactly."),
+            ("smallest = probabilities.topk(k, -1).values[..., -1:]", "values, index = probabilities.topk(k, -1)",
+             "probabilities.where(probabilities >= smallest, 0.0)",
+             "torch.zeros_like(probabilities).scatter(-1, index, values)",
+             "You keep exactly k tokens, so among equals their number decides. Compare with the k-th value instead."),
+        ],
+    }),
     right=(_by_sorting, _by_counting),
     examples=_examples,
     picture=lambda target, yours, arguments: two_distributions(target, yours, "probability"),
-)
-
-seal(__name__)
+)  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...model.sampling import distribution
-from .. import Exercise, expect_close, seal
+from .. import Exercise, expect_close
 from ._shared import expect_distributions, random_rows, two_distributions
 from ._top_p_answers import RIGHT, WRONG, _top_p
 
@@ -84,5 +84,3 @@ keep_top_p = Exercise(
     examples=_examples,
     picture=lambda target, yours, arguments: two_distributions(target, yours, "probability"),
 )
-
-seal(__name__)

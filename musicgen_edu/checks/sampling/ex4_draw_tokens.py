@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ... import figures
 from ...model.sampling import draw
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import random_rows
 
 ALMOST_ONE = 1 - 2**-24  # the largest that torch.rand returns
@@ -271,5 +271,3 @@ draw_tokens = Exercise(
     examples=_examples,
     picture=_staircases,
 )
-
-seal(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .. import expect, seal
+from .. import expect
 
 
 def expect_array(value, shape: tuple[int, ...], kind: str, name: str = "the result") -> None:
@@ -22,6 +22,3 @@ def numpy_generator(generator: torch.Generator) -> np.random.Generator:
 def sine_wave(cycles: float, N: int = 1024) -> np.ndarray:
     """A sine of so many cycles a sample, [N]."""
     return np.sin(2 * np.pi * cycles * np.arange(N))
-
-
-seal(__name__)

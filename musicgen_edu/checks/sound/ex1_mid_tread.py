@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .. import Exercise, Wrong, expect, expect_close, seal
+from .. import Exercise, Wrong, expect, expect_close
 from ._shared import expect_array, numpy_generator
 
 
@@ -169,5 +169,3 @@ mid_tread = Exercise(
         (np.array([-2.0, 0.0, 0.06, 2.0]), 4),
     ],
 )
-
-seal(__name__)

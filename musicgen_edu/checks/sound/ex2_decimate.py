@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ... import figures
-from .. import Exercise, Wrong, expect, expect_close, seal
+from .. import Exercise, Wrong, expect, expect_close
 from ._shared import expect_array, numpy_generator, sine_wave
 
 
@@ -174,5 +174,3 @@ decimate = Exercise(
     ],
     picture=_decimate_picture,
 )
-
-seal(__name__)

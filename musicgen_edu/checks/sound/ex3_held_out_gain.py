@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .. import Exercise, Wrong, expect, expect_close, seal
+from .. import Exercise, Wrong, expect, expect_close
 from ._shared import numpy_generator, sine_wave
 
 
@@ -192,5 +192,3 @@ held_out_gain = Exercise(
         (HALVES, 1),
     ],
 )
-
-seal(__name__)

@@ -7,7 +7,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ... import figures
-from .. import Exercise, Wrong, expect, expect_close, seal
+from .. import Exercise, Wrong, expect, expect_close
 from ._shared import expect_array, numpy_generator, sine_wave
 
 
@@ -184,5 +184,3 @@ onset_strength = Exercise(
     examples=lambda generator: [_two_notes(generator), (numpy_generator(generator).uniform(-1, 1, 90), _hann(20), 7)],
     picture=_onset_picture,
 )
-
-seal(__name__)

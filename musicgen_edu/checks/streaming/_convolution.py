@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import seal
-
 
 def context_of(layer: nn.Conv1d) -> tuple[int, int]:
     """Inputs that an output needs beside its newest one, and how many of them lie to the right."""
@@ -178,6 +176,3 @@ def with_positions(pieces, layer):
     end = torch.cat((buffer, buffer.new_zeros(*buffer.shape[:2], right)), 2)
     if end.shape[2] > context:
         yield F.conv1d(end, layer.weight, layer.bias, dilation=layer.dilation)
-
-
-seal(__name__)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import seal
 from . import _convolution as convolution
 from . import _transposed as transposed
 
@@ -220,6 +219,3 @@ def frame_by_frame(pieces, conv, lstm, up):
                 yield F.elu(one + y[0])[..., None]
 
     yield from UP(remembered(), up)
-
-
-seal(__name__)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .. import seal
-
 
 def first(frames, chunk, look_ahead, K, step_seconds, frame_rate):
     steps = min(chunk + look_ahead, frames) + K - 1
@@ -102,6 +100,3 @@ def all_the_time(*a):
 
 def looks_ahead_at_the_end(*a):
     return with_factor((a[0] + a[2] + a[3] - 1) * a[4] * a[5] / a[0], a)
-
-
-seal(__name__)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from .. import seal
-
 
 def walk(layers, *, dilate=True, small_half=False, larger_half=False, scale=True, late=False, both=False):
     """Samples that the look-ahead spans, and samples of a frame; the options are mistakes."""
@@ -147,6 +145,3 @@ def by_products(layers, K, sample_rate):
         finer *= up
     frames = (samples + finer - 1) // finer
     return samples, frames, 1000.0 / (sample_rate / finer) * (frames + K - 1)
-
-
-seal(__name__)

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import seal
-
 
 def trims(layer: nn.ConvTranspose1d) -> tuple[int, int, int]:
     """Stride, and what is trimmed at the left and the right end of the whole."""
@@ -210,6 +208,3 @@ def by_hand(pieces, layer):
         yield torch.cat(ready, -1)
     if trim == 0:
         yield line[..., : stride - right] + layer.bias[:, None]
-
-
-seal(__name__)

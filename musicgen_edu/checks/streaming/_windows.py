@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .. import seal
-
 
 def planned(frames: int, longest: int, keep: int) -> list[tuple[int, int, int]]:
     windows = [(0, min(frames, longest), 0)]
@@ -147,6 +145,3 @@ def by_count(frames, longest, keep):
     more = max(0, -(-(frames - longest) // step))
     starts = [i * step for i in range(more + 1)]
     return [(s, s + longest if i < more else frames, keep * (i > 0)) for i, s in enumerate(starts)]
-
-
-seal(__name__)

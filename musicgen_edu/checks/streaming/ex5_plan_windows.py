@@ -6,7 +6,7 @@ import torch
 
 from ... import figures
 from ...model.continuation import plan_windows as library_windows
-from .. import Exercise, Wrong, expect, seal
+from .. import Exercise, Wrong, expect
 from . import _windows as answers
 
 MINUTE = (3000, 1500, 600)  # frames, longest, keep: 60 s in windows of 30 s that keep 12 s, 50 frames a second
@@ -227,6 +227,3 @@ plan_windows = Exercise(
     examples=lambda generator: [MINUTE, (40, 16, 6), (23, 10, 1), (26, 16, 6), (10, 16, 6), (28, 16, 6)],
     picture=_picture,
 )
-
-
-seal(__name__)

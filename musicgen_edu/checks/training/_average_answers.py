@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import Wrong, seal
+from .. import Wrong
 
 State = dict[str, Tensor]
 
@@ -223,5 +223,3 @@ _WITH_GRAPH = Wrong(
 
 WRONG = (*_WRONG, *map(_undetached, _WRONG), _WITH_GRAPH)
 RIGHT = (_update_lerp, _update_difference)
-
-seal(__name__)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import Wrong, seal
+from .. import Wrong
 
 
 def _drop(states: Tensor, mask: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -204,5 +204,3 @@ WRONG = (
     ),
 )
 RIGHT = (_drop_loop, _drop_where)
-
-seal(__name__)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...model.lm import codebook_loss
-from .. import Wrong, seal
+from .. import Wrong
 
 
 def _loss(logits: Tensor, sequence: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,5 +230,3 @@ WRONG = (
     ),
 )
 RIGHT = (_loss_loops, _loss_ignore, _loss_ignore_special)
-
-seal(__name__)

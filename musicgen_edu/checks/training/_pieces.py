@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .. import seal
-
 Piece = tuple[Tensor, Tensor, Tensor]
 
 
@@ -49,6 +47,3 @@ class Watched(nn.Module):
 
     def set_extra_state(self, state: list[str]) -> None:
         self.said = list(state)
-
-
-seal(__name__)

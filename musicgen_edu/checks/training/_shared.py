@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ... import figures
 from ...model.patterns import interleave, pattern_table
-from .. import seal
 
 FOUR = ("parallel", "delay", "flattening", "coarse-first")
 
@@ -55,6 +54,3 @@ def two_images(target: Tensor, yours: Tensor, across: str, down: str) -> figures
         for axis in (one.xaxis, one.yaxis):
             axis.get_major_locator().set_params(integer=True)
     return figures.figure_picture(figure, f"target and yours, {down} by {across}")
-
-
-seal(__name__)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from ...training.words import drop_words as _drop
-from .. import Wrong, seal
+from .. import Wrong
 
 
 def _drop_list(caption, share, rng):
@@ -215,5 +215,3 @@ WRONG = (
     ),
 )
 RIGHT = (_drop_loop, _drop_compress)
-
-seal(__name__)

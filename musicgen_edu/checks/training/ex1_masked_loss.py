@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...model.patterns import holds_code
-from .. import Exercise, expect, expect_close, expect_tensor, seal
+from .. import Exercise, expect, expect_close, expect_tensor
 from ._loss_answers import RIGHT, WRONG, _loss
 from ._shared import FOUR, random_case, two_curves
 
@@ -140,5 +140,3 @@ masked_loss = Exercise(
     examples=_loss_examples,
     picture=_drawn,
 )
-
-seal(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...training.words import drop_words as _drop
-from .. import Exercise, expect, seal
+from .. import Exercise, expect
 from ._words_answers import RIGHT, WRONG
 
 WORDS = tuple(f"word{i}" for i in range(10))
@@ -118,5 +118,3 @@ drop_words = Exercise(
         for share, seed in ((0.4, 0), (0.8, 1), (1.0, 2), (0.0, 3))
     ],
 )
-
-seal(__name__)

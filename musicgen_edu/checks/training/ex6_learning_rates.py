@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...training.runs import learning_rate
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_close, expect_tensor
 from ._shared import two_curves
 
 
@@ -247,5 +247,3 @@ learning_rates = Exercise(
     examples=lambda generator: [(24, 1.0, 6), (9, 0.2, 2), (5, 1.0, 0)],
     picture=lambda target, yours, arguments: two_curves(target, yours, "update", "rate"),
 )
-
-seal(__name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...model.patterns import interleave, num_steps, pattern_table, undo
-from .. import Exercise, Wrong, expect, expect_tensor, seal
+from .. import Exercise, Wrong, expect, expect_tensor
 from ._shared import random_codes, two_images
 
 K = 4
@@ -218,5 +218,3 @@ own_table = Exercise(
     examples=lambda generator: [(5,), (8,), (12,)],
     picture=lambda target, yours, arguments: two_images(target, yours, "frame", "codebook"),
 )
-
-seal(__name__)

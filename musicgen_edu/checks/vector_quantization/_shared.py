@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from .. import seal
 
 
 def squared_distances(vectors: Tensor, point: Tensor) -> Tensor:
@@ -31,6 +30,3 @@ def points_picture(target: Tensor, yours: Tensor, **others: Tensor) -> figures.P
     axes.scatter(yours[:, 0], yours[:, 1], s=60, color=figures.INK, marker="x", label="yours")
     axes.legend(frameon=False)
     return figures.figure_picture(figure, f"{len(target)} points: target as rings, yours as crosses")
-
-
-seal(__name__)

@@ -1,4 +1,4 @@
-"""How two answers are told apart: the same random numbers for each, then value, gradients and errors compared."""
+"""How two answers are told apart: the same state of torch for each, then value, gradients and errors compared."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def seeded(seed: int = 0) -> Iterator[None]:
-    """Random numbers of torch, numpy and Python from a seed, and the notebook's own where they were afterwards."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
+def fresh_state(seed: int = 0) -> Iterator[None]:
+    """Random numbers from a seed, gradients on, float32: whatever the notebook has set, and it finds that again."""
+    states = random.getstate(), np.random.get_state(), torch.get_default_dtype()
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
+    ):
+        torch.set_default_dtype(torch.float32)
         torch.random.default_generator.manual_seed(seed)  # of the CPU; `torch.manual_seed` takes far longer
         np.random.seed(seed)
         random.seed(seed)
@@ -27,12 +33,15 @@ def seeded(seed: int = 0) -> Iterator[None]:
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])
+            torch.set_default_dtype(states[2])
 
 
 def same(a: Any, b: Any) -> bool:
     """Whether two results are equal up to rounding: numbers, tensors, arrays, modules, nested as you like."""
     if isinstance(a, (int, float, np.number)) and isinstance(b, (int, float, np.number)):
         return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-7) or (math.isnan(a) and math.isnan(b))
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
     if type(a) is not type(b):
         return False
     if isinstance(a, Tensor):
@@ -43,8 +52,6 @@ def same(a: Any, b: Any) -> bool:
         if a.dtype.kind not in "biufc":
             return np.array_equal(a, b)
         return a.dtype == b.dtype and a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-7, equal_nan=True)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, nn.Module):
@@ -64,7 +71,7 @@ def tensors(value: Any) -> list[Tensor]:
 
 def outcome(answer: Callable, arguments: tuple) -> tuple:
     """Value (or type of error) and gradients of one call; a module among the arguments counts as it is afterwards."""
-    with seeded():
+    with fresh_state():
         try:
             value = answer(*arguments)
             gradients = _gradients(tensors(value), [one for one in tensors(arguments) if one.requires_grad])
