@@ -15,8 +15,9 @@ from ..data.procedural import make_clip
 from ..model.encodec import EncodecModel
 from .adversarial import AdversarialTraining, Adversary
 from .averaging import averaged_weights
+from .loop import apply_gradients, train
 from .losses import MelLoss
-from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
+from .runs import Report, learning_rate
 
 
 @dataclass(frozen=True)
@@ -102,37 +103,40 @@ def train_codec(
     """
     device = next(model.parameters()).device
     mel_loss = MelLoss(model.config.sampling_rate).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
+    optimizers = {"optimizer": torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0.0)}
     torch.manual_seed(settings.seed)
     adversary = averaged = None
     if settings.adversarial:
         adversary = Adversary(settings.adversarial, model.config.audio_channels, device, settings.bfloat16)
     if settings.ema_decay is not None:
         averaged = averaged_weights(model, settings.ema_decay)
-    others = {name: x for name, x in (("adversary", adversary), ("averaged", averaged)) if x is not None}
-    start = load_run(checkpoint, model, optimizer, **others) if checkpoint and checkpoint.exists() else 0
-    model.train()
-    batches = segments(start)
-    for step in range(start, settings.steps):
-        audio = next(batches).to(device)
-        set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.learning_rate, settings.warmup))
-        reconstruction, commitment = reconstruct(model, audio, settings.bfloat16)
-        losses = codec_losses(mel_loss, audio, reconstruction, commitment)
-        optimizer.zero_grad()
-        if adversary:
-            (settings.commitment_weight * commitment).backward(retain_graph=True)  # it is not the output's
-            losses |= adversary.backward(step, losses, audio, reconstruction)
-        else:
-            total = settings.waveform_weight * losses["waveform"] + settings.mel_weight * losses["mel"]
-            (total + settings.commitment_weight * commitment).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
-        if averaged:
-            averaged.update_parameters(model)
-        if report:
-            report(step, {name: value.item() for name, value in losses.items()})
-        if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
-            save_run(checkpoint, model, optimizer, step + 1, **others)
-    if averaged:
-        model.load_state_dict(averaged.module.state_dict())
-    return model.eval()
+
+    def updates(start: int) -> Iterator[dict[str, float]]:
+        for step, audio in enumerate(segments(start), start):
+            losses = add_gradients(model, settings, mel_loss, adversary, audio.to(device), step)
+            rate = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup)
+            apply_gradients(model, optimizers, rate, settings.clip_norm)
+            yield {name: value.item() for name, value in losses.items()}
+
+    changing = optimizers | ({"adversary": adversary} if adversary else {})
+    return train(model, updates, settings.steps, averaged, checkpoint, checkpoint_every, report, **changing)
+
+
+def add_gradients(
+    model: EncodecModel,
+    settings: CodecTraining,
+    mel_loss: MelLoss,
+    adversary: Adversary | None,
+    audio: Tensor,
+    step: int,
+) -> dict[str, Tensor]:
+    """Send the losses of a batch [B, C, N] back through the codec, balanced if there is an adversary; returns them."""
+    reconstruction, commitment = reconstruct(model, audio, settings.bfloat16)
+    losses = codec_losses(mel_loss, audio, reconstruction, commitment)
+    model.zero_grad()
+    if adversary:
+        (settings.commitment_weight * commitment).backward(retain_graph=True)  # it is not the output's
+        return losses | adversary.backward(step, losses, audio, reconstruction)
+    total = settings.waveform_weight * losses["waveform"] + settings.mel_weight * losses["mel"]
+    (total + settings.commitment_weight * commitment).backward()
+    return losses

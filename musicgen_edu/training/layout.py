@@ -1,4 +1,7 @@
-"""From codes to what a language model is trained on: the sequence of a pattern, its targets, and what is left out."""
+"""From codes to the loss of a language model: the sequence of a pattern, its targets, and what the model pays for them.
+
+`make_update` lays a batch out, `pattern_loss` asks the model: lesson 07 explains these two, and they are what runs.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..model.lm import codebook_loss
 from ..model.patterns import holds_code, interleave, num_steps, pattern_table
 from ..model.shapes import check_shape
+from .text_to_codes import TextToCodes
 
 
 class Batch(NamedTuple):
@@ -159,5 +164,18 @@ def make_update(
     counts = valid.sum((0, 2))  # [K]
     if not (counts > 0).all():
         raise ValueError(f"each codebook needs at least one valid position, but the counts are {counts.tolist()}")
-    dropped = torch.zeros(B, dtype=torch.bool) if dropped is None else dropped
+    dropped = torch.zeros(B, dtype=torch.bool, device=valid.device) if dropped is None else dropped
     return Update(given, sequence[:, :, 1:], valid, batch.captions, dropped, counts)
+
+
+def pattern_loss(model: TextToCodes, update: Update) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of a batch, or of a part of one, under its pattern, in nats.
+
+    Of each codebook the sum over its targets, divided by their number in the whole batch; then the mean of those. The
+    losses of the parts of a batch add up to that of the whole. Under the delay pattern codebook k has T - k targets.
+
+    Returns:
+        loss: a scalar; per codebook: [K].
+    """
+    logits = model(update.captions, update.given, update.dropped)  # [B, K, S, V]
+    return codebook_loss(logits, update.targets, update.valid, update.counts)

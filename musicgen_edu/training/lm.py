@@ -1,106 +1,29 @@
-"""Training a language model on codes and captions: a pattern's targets, the masked loss, dropout for guidance."""
+"""Training a language model on codes and captions, with all random choices fixed by seed and step (lesson 07)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..model.lm import codebook_loss
 from .averaging import averaged_weights
-from .layout import Batch, Update, make_update, pattern_sequence, with_noise
+from .layout import Batch, Update, make_update, pattern_loss
+from .loop import apply_gradients, train
 from .optimizers import make_optimizers
 from .processes import ALONE, Processes
-from .runs import Report, learning_rate, load_run, save_run, set_learning_rate
+from .runs import Report, learning_rate
+from .settings import LMTraining
 from .text_to_codes import TextToCodes
 from .validation import Validation, validation_nats
 from .words import drop_words, first_words
 
 Batches = Callable[[int], Iterator[list[Batch]]]
-
-
-@dataclass(frozen=True)
-class LMTraining:
-    """What a language model training run needs to know.
-
-    `phases` are (frames, batch, steps): short clips first, whole ones at the end. `beginnings` are (frames, batch) of
-    very short clips that each step trains on besides. `condition_dropout` is the share of rows that are trained
-    without their caption, which is what guidance needs. `input_noise` is the largest share of a row's input codes that
-    are replaced by those of other rows, so that the model learns to go on after a code that was sampled badly. With
-    `muon` the matrices of the layers are trained by Muon (Jordan 2024), with the rates that suit AdamW.
-
-    A step is an update of the weights. With `accumulation` its batch is computed in so many parts, one after the
-    other, with the gradient of the whole: it takes less memory, and nothing else changes. `ema_decay` is that of the
-    averaged weights, which then are the run's result; they take note of every `ema_every`-th update. Of a caption the
-    first `max_words` words are kept, and each of these is dropped with probability `word_dropout`.
-    """
-
-    phases: tuple[tuple[int, int, int], ...] = ((256, 16, 3400), (512, 8, 2600))
-    beginnings: tuple[int, int] | None = None
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    hold: float = 0.4
-    weight_decay: float = 0.05
-    condition_dropout: float = 0.15
-    input_noise: float = 0.0
-    muon: bool = False
-    clip_norm: float = 1.0
-    seed: int = 0
-    bfloat16: bool = True
-    accumulation: int = 1
-    ema_decay: float | None = None
-    ema_every: int = 1
-    word_dropout: float = 0.0
-    max_words: int | None = None
-    pattern: str = "delay"
-
-    @property
-    def steps(self) -> int:
-        return sum(steps for _, _, steps in self.phases)
-
-    def sizes(self, step: int) -> list[tuple[int, int]]:
-        """Frames and batch size of each batch that a step trains on."""
-        for frames, batch, steps in self.phases:
-            if step < steps:
-                return [(frames, batch), *([self.beginnings] if self.beginnings else [])]
-            step -= steps
-        raise ValueError(f"the run has {self.steps} steps")
-
-
-def pattern_loss(
-    model: TextToCodes,
-    codes: Tensor,
-    captions: list[str],
-    dropped: Tensor,
-    pattern: str = "delay",
-    noise: float = 0.0,
-    lengths: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of codes under a pattern: per codebook over its targets, then the mean of those (nats).
-
-    Args:
-        model: text and sequence to logits.
-        codes: int64 [B, K, T].
-        captions: B texts.
-        dropped: bool [B], rows that see no caption.
-        pattern: a key of `patterns.PATTERNS`; `layout.pattern_columns` says which columns count. Under the delay
-            pattern codebook k has T - k targets.
-        noise: share of wrong codes in the input, see `layout.with_noise`.
-        lengths: int64 [B], frames of each row that are music; what follows has no target and no influence.
-
-    Returns:
-        loss: a scalar; per codebook: [K].
-    """
-    sequence, cells = pattern_sequence(codes, pattern, model.lm.config.special, lengths)  # [B, K, S + 1]
-    given = with_noise(sequence[:, :, :-1], cells[..., :-1], noise) if noise else sequence[:, :, :-1]
-    logits = model(captions, given, dropped)  # [B, K, S, V]
-    return codebook_loss(logits, sequence[:, :, 1:], cells[..., 1:])
 
 
 def quick_attention(device: torch.device, frames: int):
@@ -143,8 +66,7 @@ def add_gradient(model: TextToCodes, update: Update, settings: LMTraining, proce
     for part in mine.micro_batches(settings.accumulation):
         part = part.to(device)
         with quick_attention(device, part.given.shape[2]), mixed_precision(device, settings.bfloat16):
-            logits = model(part.captions, part.given, part.dropped)  # [B, K, S, V]
-            loss, per_codebook = codebook_loss(logits, part.targets, part.valid, part.counts)
+            loss, per_codebook = pattern_loss(model, part)
         loss.backward()
         nats += per_codebook.detach()
     return processes.sum(nats)
@@ -186,63 +108,51 @@ def train_lm(
     Raises:
         ValueError: a setting makes no sense, or the checkpoint is that of another kind of run.
     """
-    check_settings(settings)
-    optimizer, others = make_optimizers(model, settings)
-    optimizers = [optimizer, *others.values()]
+    optimizers = make_optimizers(model, settings.weight_decay, settings.muon)
     averaged = None
     if settings.ema_decay is not None:
-        averaged = others["averaged"] = averaged_weights(model, settings.ema_decay, settings.ema_every)
+        averaged = averaged_weights(model, settings.ema_decay, settings.ema_every)
+
+    def judge(step: int, judged: nn.Module) -> dict[str, float]:
+        if validation is None or not validation.due(step, settings.steps):
+            return {}
+        return named(validation_nats(judged, validation.batches, settings.pattern, processes), "validation ")
+
+    updates = partial(lm_updates, model, optimizers, batches, settings, processes)
+    main, steps = processes.main, settings.steps
     torch.manual_seed(settings.seed)
-    start = load_run(checkpoint, model, optimizer, **others) if checkpoint and checkpoint.exists() else 0
-    model.train()
-    source = batches(start)
-    for step in range(start, settings.steps):
-        nats = update_weights(model, optimizers, next(source), settings, step, processes)
-        figures = named(nats[0]) | {f"loss {i}": other.mean().item() for i, other in enumerate(nats[1:], 1)}
-        if averaged:
-            averaged.update_parameters(model)
-        if validation and validation.due(step, settings.steps):
-            judged = averaged.module if averaged and averaged.updates else model
-            figures |= named(validation_nats(judged, validation.batches, settings.pattern, processes), "validation ")
-        if report and processes.main:
-            report(step, figures)
-        if checkpoint and processes.main and ((step + 1) % checkpoint_every == 0 or step + 1 == settings.steps):
-            save_run(checkpoint, model, optimizer, step + 1, **others)
-    if averaged and averaged.updates:
-        model.load_state_dict(averaged.module.state_dict())
-    return model.eval()
+    return train(model, updates, steps, averaged, checkpoint, checkpoint_every, report, judge, main, **optimizers)
+
+
+def lm_updates(
+    model: TextToCodes,
+    optimizers: dict[str, torch.optim.Optimizer],
+    batches: Batches,
+    settings: LMTraining,
+    processes: Processes,
+    start: int,
+) -> Iterator[dict[str, float]]:
+    """Update the weights step by step, from `start` on; gives each step's losses."""
+    for step, found in enumerate(batches(start), start):
+        nats = update_weights(model, optimizers, found, settings, step, processes)
+        yield named(nats[0]) | {f"loss {i}": other.mean().item() for i, other in enumerate(nats[1:], 1)}
 
 
 def update_weights(
     model: TextToCodes,
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: dict[str, torch.optim.Optimizer],
     batches: list[Batch],
     settings: LMTraining,
     step: int,
     processes: Processes,
 ) -> list[Tensor]:
     """One step: the gradients of all its batches, clipped, and an update; returns each batch's nats [K]."""
-    rate = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup, settings.hold)
-    for each in optimizers:
-        set_learning_rate(each, rate)
-        each.zero_grad()
+    model.zero_grad()
     nats = []
     for index, batch in enumerate(batches):
         update = draw_update(Batch(*batch), settings, step, index, model.lm.config.special)
         nats.append(add_gradient(model, update, settings, processes))
     processes.sum_gradients(model)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-    for each in optimizers:
-        each.step()
+    rate = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup, settings.hold)
+    apply_gradients(model, optimizers, rate, settings.clip_norm)
     return nats
-
-
-def check_settings(settings: LMTraining) -> None:
-    """Raise a `ValueError` that names a setting which makes no sense."""
-    if settings.accumulation < 1:
-        raise ValueError(f"accumulation must be at least 1, not {settings.accumulation}")
-    if settings.ema_decay is not None and not 1 <= settings.ema_every <= settings.steps:
-        raise ValueError(f"ema_every must be 1 to the number of steps, {settings.steps}, not {settings.ema_every}")
-    for name in ("condition_dropout", "word_dropout"):
-        if not 0 <= getattr(settings, name) <= 1:
-            raise ValueError(f"{name} must be 0 to 1, not {getattr(settings, name)}")

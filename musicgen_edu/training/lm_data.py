@@ -22,8 +22,8 @@ from ..files import check_room, replace_when_complete, room_for
 from ..model.encodec import EncodecModel
 from .clip_sources import ClipSource
 from .layout import Batch
-from .lm import LMTraining
 from .processes import ALONE, Processes
+from .settings import LMTraining
 
 MANIFEST = "manifest.json"
 SHARD = 256  # clips in a file

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from .lm import LMTraining, TextToCodes
 
+def make_optimizers(model: nn.Module, weight_decay: float, muon: bool) -> dict[str, torch.optim.Optimizer]:
+    """AdamW as "optimizer"; with `muon` also Muon as "muon", for the matrices of all layers but the heads.
 
-def make_optimizers(model: TextToCodes, settings: LMTraining) -> tuple[torch.optim.Optimizer, dict]:
-    """AdamW, and what else is needed by name: with `muon`, Muon for the matrices of all layers but the heads."""
-    matrices = []
-    if settings.muon:
-        linear = (
-            module for module in model.modules() if isinstance(module, nn.Linear) and module is not model.lm.heads
-        )
-        matrices = [module.weight for module in linear]
-    others = {}
-    if matrices:
-        others["muon"] = torch.optim.Muon(
-            matrices, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )  # its update then has the size of AdamW's, so one rate serves both
+    Muon's update is scaled to the size of AdamW's, so one learning rate serves both.
+
+    Args:
+        model: a language model, alone or with its text encoder.
+        weight_decay: of both.
+        muon: train matrices by Muon (Jordan 2024).
+    """
+    linear = {name: module.weight for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    matrices = [weight for name, weight in linear.items() if muon and name.rpartition(".")[2] != "heads"]
     taken = set(map(id, matrices))
     rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    return torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=settings.weight_decay), others
+    optimizers = {"optimizer": torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=weight_decay)}
+    if matrices:
+        optimizers["muon"] = torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+    return optimizers

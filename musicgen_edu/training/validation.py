@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..model.lm import codebook_loss
-from .layout import Batch, make_update
+from .layout import Batch, make_update, pattern_loss
 from .processes import ALONE, Processes
-
-if TYPE_CHECKING:
-    from .lm import TextToCodes
+from .text_to_codes import TextToCodes
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,7 @@ def validation_nats(
     model.eval()
     for batch in batches[processes.index :: processes.count]:
         update = make_update(Batch(*batch), pattern, config.special).to(device)
-        logits = model(update.captions, update.given, update.dropped)  # [B, K, S, V]
-        nats = codebook_loss(logits, update.targets, update.valid, torch.ones_like(update.counts))[1]
+        nats = pattern_loss(model, replace(update, counts=torch.ones_like(update.counts)))[1]  # [K], sums
         sums += torch.stack([nats.double(), update.counts.double()])
     model.train(was_training)
     nats, targets = processes.sum(sums)

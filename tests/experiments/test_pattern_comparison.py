@@ -31,17 +31,17 @@ from musicgen_edu.experiments.patterns.training import (
     cell_nats,
     generate,
     new_model,
-    optimizers,
     synthetic_data,
     train_pattern,
-    validation_nats,
     window_data,
+    window_nats,
 )
 from musicgen_edu.experiments.patterns.units import Experiment, do_unit, sound_distance, unigram_nats, unit_name, units
 from musicgen_edu.figures.training import behind_delay, learning_curves
 from musicgen_edu.files import asset
 from musicgen_edu.model.lm import codebook_loss
 from musicgen_edu.model.patterns import PATTERNS, interleave, pattern_table, undo_logits
+from musicgen_edu.training.optimizers import make_optimizers
 
 SMALL = Terms(dim=16, layers=1, batch=3, checks=(2, 4), warmup=2)
 
@@ -123,7 +123,7 @@ def test_cell_nats_are_those_of_the_whole_model(name):
         nats = F.cross_entropy(logits.flatten(0, 2), codes.flatten(), reduction="none").view(codes.shape)
         torch.testing.assert_close(cell_nats(model, codes, step), nats)
         loss, per_codebook = codebook_loss(logits, codes, torch.ones(K, T, dtype=torch.bool))
-        torch.testing.assert_close(validation_nats(model, codes, step).float(), per_codebook)
+        torch.testing.assert_close(window_nats(model, codes, step).float(), per_codebook)
         torch.testing.assert_close(nats.mean(), loss)
 
 
@@ -133,7 +133,7 @@ def test_a_model_that_knows_nothing_pays_k_log_v(name):
         codes = torch.randint(V, (3, K, T))
         model = new_model(CodeData(V, None, codes), SMALL, seed=0)
         torch.nn.init.zeros_(model.heads.weight)
-        nats = validation_nats(model, codes, pattern_table(name, K, T), batch=2)
+        nats = window_nats(model, codes, pattern_table(name, K, T), batch=2)
         assert float(nats.sum()) == pytest.approx(K * math.log(V), rel=1e-6)
 
 
@@ -172,7 +172,7 @@ def test_a_seed_fixes_a_run_and_a_short_run_is_the_beginning_of_a_long_one():
 @pytest.mark.parametrize("muon", [False, True])
 def test_every_parameter_has_one_optimizer(muon):
     model = new_model(CodeData(5, None, torch.zeros(1, 2, 3)), SMALL, seed=0)
-    parts = [g["params"] for o in optimizers(model, replace(SMALL, muon=muon)) for g in o.param_groups]
+    parts = [g["params"] for o in make_optimizers(model, 0.1, muon).values() for g in o.param_groups]
     assert len(parts) == 1 + muon
     assert sorted(id(p) for part in parts for p in part) == sorted(id(p) for p in model.parameters())
 

@@ -18,13 +18,16 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from musicgen_edu.model.lm import LMConfig, MusicgenLM
 from musicgen_edu.model.text import TextEncoder
-from musicgen_edu.training.layout import Batch
-from musicgen_edu.training.lm import LMTraining, TextToCodes, train_lm
+from musicgen_edu.training.layout import Batch, make_update, pattern_loss
+from musicgen_edu.training.lm import train_lm
 from musicgen_edu.training.processes import find_processes
+from musicgen_edu.training.settings import LMTraining
+from musicgen_edu.training.text_to_codes import TextToCodes
 from musicgen_edu.training.validation import Validation
 
 WORDS = ("low", "high", "slow", "fast", "bell", "organ")
 K, V = 4, 8
+KEPT = torch.zeros(7, dtype=torch.bool)  # no caption of seven is dropped
 SETTINGS = LMTraining(
     phases=((9, 7, 20), (12, 5, 20)), learning_rate=5e-3, warmup=3, condition_dropout=0.3, input_noise=0.3, seed=11,
     bfloat16=False, accumulation=2, ema_decay=0.9, ema_every=3, word_dropout=0.3, max_words=3, beginnings=(5, 4),
@@ -59,6 +62,18 @@ def random_batch(seed: int, B: int, T: int, shortest: int = K) -> Batch:
     lengths[0] = T
     chosen = torch.randint(0, len(WORDS), (B, 4), generator=generator).tolist()
     return Batch(codes, [" ".join(WORDS[i] for i in row) for row in chosen], lengths)
+
+
+def loss_of(model, codes, captions, dropped, pattern="delay", lengths=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of a batch, and the nats of each codebook."""
+    return pattern_loss(model, make_update(Batch(codes, captions, lengths), pattern, V, dropped))
+
+
+def assert_close(found: dict, expected: dict, atol: float = 1e-6) -> None:
+    """Tensors of the same names with the same values."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def batches(start: int, settings: LMTraining = SETTINGS):

@@ -11,22 +11,26 @@ The models have no text: the order of the codes is the only thing that differs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from statistics import median
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from ...model.generation import generate_codes
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.patterns import interleave, pattern_table
 from ...model.sampling import Sampling
 from ...model.shapes import check_shape
-from ...training.runs import Report, set_learning_rate
+from ...training.averaging import averaged_weights
+from ...training.loop import apply_gradients, train
+from ...training.optimizers import make_optimizers
+from ...training.runs import Report
 from .synthetic_codes import StickySource
 
 FRAME_RATE = 50  # codec frames a second; taken for the synthetic codes too
@@ -105,18 +109,6 @@ def new_model(data: CodeData, terms: Terms, seed: int) -> MusicgenLM:
     )  # fmt: skip
 
 
-def optimizers(model: MusicgenLM, terms: Terms) -> list[torch.optim.Optimizer]:
-    """AdamW; with `muon` also Muon, for the matrices of the decoder's layers."""
-    linear = (module.weight for module in model.decoder.modules() if isinstance(module, torch.nn.Linear))
-    matrices = list(linear) if terms.muon else []
-    taken = set(map(id, matrices))
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    chosen = [torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=terms.weight_decay)]
-    if matrices:  # its update then has the size of AdamW's, so one rate serves both
-        chosen.append(torch.optim.Muon(matrices, weight_decay=terms.weight_decay, adjust_lr_fn="match_rms_adamw"))
-    return chosen
-
-
 def cell_nats(model: MusicgenLM, codes: Tensor, step: Tensor) -> Tensor:
     """What the model pays for each code: -log P(code | codes of earlier steps) in nats, [B, K, T].
 
@@ -137,8 +129,8 @@ def cell_nats(model: MusicgenLM, codes: Tensor, step: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def validation_nats(model: MusicgenLM, codes: Tensor, step: Tensor, batch: int = 16) -> Tensor:
-    """Mean nats of each codebook's codes, float64 [K], over every cell of codes [N, K, T]; their sum is per frame."""
+def window_nats(model: MusicgenLM, codes: Tensor, step: Tensor, batch: int = 16) -> Tensor:
+    """Mean nats of each codebook's codes, float64 [K], over every cell of windows [N, K, T]; their sum is per frame."""
     nats = torch.cat([cell_nats(model, part, step) for part in codes.split(batch)])  # [N, K, T]
     return nats.double().mean((0, 2))
 
@@ -178,29 +170,37 @@ def train_pattern(
     """
     _, K, T = data.validation.shape
     step, clock, checks = pattern_table(pattern, K, T), Clock(), []
-    model = new_model(data, terms, seed).train()
-    averaged = AveragedModel(model, avg_fn=lambda a, b, n: a.lerp(b, 1 - min(terms.average, (1 + n) / (10 + n))))
-    chosen = optimizers(model, terms)
-    for update in range(terms.checks[-1]):
+    model = new_model(data, terms, seed)
+    cells = terms.batch * K * T
+
+    def judge(update: int, judged: MusicgenLM) -> dict[str, float]:
+        if update + 1 in terms.checks:
+            nats = window_nats(judged.eval(), data.validation, step).tolist()
+            checks.append({"updates": update + 1, "codes": (update + 1) * cells, "nats": nats, **_seconds(clock)})
+        return {}
+
+    updates = partial(pattern_updates, model, data, step, terms, seed, clock)
+    averaged = averaged_weights(model, terms.average)
+    train(model, updates, terms.checks[-1], averaged, report=report, judge=judge)
+    trained = sum(p.numel() for p in model.parameters() if p.grad is not None)
+    return model, {"parameters": trained, "cells": cells, "checks": checks}
+
+
+def pattern_updates(
+    model: MusicgenLM, data: CodeData, step: Tensor, terms: Terms, seed: int, clock: Clock, start: int
+) -> Iterator[dict[str, float]]:
+    """Update the weights on batch after batch; the clock counts that, and not the drawing of the codes."""
+    optimizers = make_optimizers(model, terms.weight_decay, terms.muon)
+    for update in count(start):
         codes = data.draw(terms.batch, generator_for(seed, update))
         with clock:
             model.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, terms.bfloat16):
                 loss = cell_nats(model, codes, step).mean()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), terms.clip_norm)
-            for optimizer in chosen:
-                set_learning_rate(optimizer, terms.learning_rate * min(1.0, (update + 1) / terms.warmup))
-                optimizer.step()
-            averaged.update_parameters(model)
-        if report:
-            report(update, {"loss": loss.item()})
-        if update + 1 in terms.checks:
-            nats = validation_nats(averaged.module.eval(), data.validation, step)
-            seen = (update + 1) * codes.numel()
-            checks.append({"updates": update + 1, "codes": seen, "nats": nats.tolist(), **_seconds(clock)})
-    trained = sum(p.numel() for p in model.parameters() if p.grad is not None)
-    return averaged.module.eval(), {"parameters": trained, "cells": codes.numel(), "checks": checks}
+            rate = terms.learning_rate * min(1.0, (update + 1) / terms.warmup)
+            apply_gradients(model, optimizers, rate, terms.clip_norm)
+        yield {"loss": loss.item()}
 
 
 def _seconds(clock: Clock) -> dict[str, float]:

@@ -1,0 +1,231 @@
+"""A run: its phases and learning rate, its state on disk, and that a stop at any moment costs nothing."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.training_runs import SETTINGS, assert_close, batches, small_model
+from musicgen_edu.training import runs
+from musicgen_edu.training.lm import train_lm
+from musicgen_edu.training.processes import Processes
+from musicgen_edu.training.runs import learning_rate, progress_bar
+from musicgen_edu.training.settings import LMTraining
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+SCRIPT = Path(__file__).parents[1] / "helpers" / "training_runs.py"
+
+
+def test_phases_and_learning_rate():
+    settings = LMTraining(phases=((256, 16, 3), (512, 8, 2)))
+    assert [settings.sizes(step) for step in range(5)] == [[(256, 16)]] * 3 + [[(512, 8)]] * 2
+    assert replace(settings, beginnings=(8, 99)).sizes(3) == [(512, 8), (8, 99)]
+    with pytest.raises(ValueError, match="the run has 5 steps"):
+        settings.sizes(5)
+    rates = [learning_rate(step, 100, 1.0, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:51] == [1.0] * 42
+    assert all(b < a for a, b in itertools.pairwise(rates[50:]))
+    assert 0 < rates[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accumulation": 0}, "accumulation must be at least 1, not 0"),
+        ({"ema_every": 41}, "ema_every must be 1 to the number of steps, 40, not 41"),
+        ({"word_dropout": 1.5}, "word_dropout must be 0 to 1"),
+        ({"condition_dropout": -0.1}, "condition_dropout must be 0 to 1"),
+        ({"ema_decay": 1.0}, "decay must be at least 0 and less than 1"),
+        ({"pattern": "zigzag"}, "unknown pattern 'zigzag'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        train_lm(small_model(), replace(SETTINGS, **change), batches)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch, capsys):
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        report = progress_bar(12)
+        for step in range(9, 12):  # a run that goes on at step 9
+            report(step, {"mel": 0.5})
+    shown = terminal.getvalue()
+    assert "12/12" in shown
+    assert "mel=0.500" in shown
+    report = progress_bar(12)
+    for step in range(9, 12):
+        report(step, {"mel": 0.5})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith("step 11  mel 0.5000")
+    assert printed[0].endswith(", 0 s left")
+
+
+def run_script(folder: Path, *killed: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, SCRIPT, folder, *killed], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    done = run_script(folder)
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "result.pt", weights_only=True)
+
+
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(tmp_path, uninterrupted):
+    first, chance = 0, random.Random()
+    stops = [
+        (str(chance.randint(*around)), f"{chance.uniform(0, 0.03):.4f}") for around in ((2, 8), (14, 20), (26, 32))
+    ]
+    for stop in stops:
+        done = run_script(tmp_path, *stop)
+        assert done.returncode == -signal.SIGKILL, (stops, done.stderr)
+        assert done.stdout.startswith(f"step {first}\n"), stops  # it went on where the state says
+        first = torch.load(tmp_path / "run.pt", weights_only=True)["step"]
+        assert int(stop[0]) <= first <= int(stop[0]) + 5, stops  # 10 ms a step: it was killed soon after
+    done = run_script(tmp_path)
+    assert done.stdout.startswith(f"step {first}\n"), stops
+    found = torch.load(tmp_path / "result.pt", weights_only=True)["weights"]
+    for name, tensor in uninterrupted["weights"].items():
+        assert torch.equal(found[name], tensor), (name, stops)
+
+
+@pytest.mark.parametrize(("muon", "stops"), [(False, [(4, 1), (5, 1), (6, 1)]), (True, [(7, 3)])])
+def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(tmp_path, muon, stops):
+    """Between two averaged updates (every third), and between two writes of the state."""
+    settings = replace(SETTINGS, phases=((9, 7, 8), (12, 5, 4)), muon=muon)
+    whole = train_lm(small_model(), settings, lambda start: batches(start, settings))
+    for stop, every in stops:
+
+        def report(step, figures, stop=stop):
+            if step == stop:
+                raise KeyboardInterrupt
+
+        path = tmp_path / f"{stop}.pt"
+        with pytest.raises(KeyboardInterrupt):
+            train_lm(small_model(), settings, lambda start: batches(start, settings), path, every, report)
+        assert runs.load_run(path, small_model()) == stop - stop % every
+        resumed = train_lm(small_model(), settings, lambda start: batches(start, settings), path)
+        assert_close(resumed.state_dict(), whole.state_dict(), atol=0)
+
+
+def kill_while_writing(folder: str) -> None:
+    """Kill processes that write their state all the time, 25 and until 5 were caught at it; load what each left."""
+    path, model = Path(folder) / "run.pt", torch.nn.Linear(400, 400)
+    optimizer = torch.optim.AdamW(model.parameters())
+    runs.save_run(path, model, optimizer, 0)
+    kills, caught, seen = 0, 0, set()
+    while (kills < 25 or caught < 5) and kills < 500:
+        child = os.fork()
+        if child == 0:
+            step = 0
+            while True:
+                step += 1
+                runs.save_run(path, model, optimizer, step)
+        time.sleep(random.uniform(0.005, 0.05))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills += 1
+        seen.add(runs.load_run(path, model, optimizer))
+        caught += len(list(path.parent.glob(".run.pt.*.part")))
+    runs.save_run(path, model, optimizer, 7)
+    print(json.dumps({"caught": caught, "seen": len(seen)}))
+
+
+def test_a_state_is_never_half_written(tmp_path):
+    """What is on the disk is always a whole state, and what a killed process left is removed by the next.
+
+    In a process of its own: a fork of this one, which by now is large and has threads, may take longer than it lives.
+    """
+    code = "import sys, test_runs as t; t.kill_while_writing(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    run = subprocess.run(
+        command, cwd=Path(__file__).parent, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told["caught"] >= 5  # in the middle of writing
+    assert told["seen"] > 3
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_the_random_state_goes_on(tmp_path):
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.manual_seed(3)
+    runs.save_run(tmp_path / "run.pt", model, optimizer, 1)
+    expected = torch.rand(3)
+    runs.load_run(tmp_path / "run.pt", model, optimizer)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_random_state_of_the_gpu_goes_on(tmp_path):
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.cuda.manual_seed(3)
+    runs.save_run(tmp_path / "run.pt", model, optimizer, 1)
+    expected = torch.rand(3, device="cuda")
+    runs.load_run(tmp_path / "run.pt", model, optimizer)
+    assert torch.equal(torch.rand(3, device="cuda"), expected)
+
+
+def test_a_full_disk_is_named_and_the_state_before_stays(tmp_path, small_disk):
+    path, small, large = small_disk / "run.pt", torch.nn.Linear(100, 100), torch.nn.Linear(600, 600)
+    optimizer = torch.optim.AdamW(small.parameters())
+    runs.save_run(path, small, optimizer, 5)
+    with pytest.raises(OSError, match=r"the disk is full: run.pt needs 1\.4 MB in .* 1\.0 MB are free"):
+        runs.save_run(path, large, torch.optim.AdamW(large.parameters()), 6)
+    assert [file.name for file in small_disk.iterdir()] == ["run.pt"]
+    assert runs.load_run(path, small, optimizer) == 5
+
+
+def test_a_disk_that_fills_up_while_the_state_is_written(small_disk, monkeypatch):
+    path, large = small_disk / "run.pt", torch.nn.Linear(600, 600)
+    monkeypatch.setattr("musicgen_edu.files.check_room", lambda *_: None)  # there was room a moment ago
+    with pytest.raises(OSError, match="the disk is full: run"):
+        runs.save_run(path, large, torch.optim.AdamW(large.parameters()), 6)
+    assert not list(small_disk.iterdir())
+
+
+def test_two_processes_get_the_numbers_of_one(tmp_path, uninterrupted):
+    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options.split(), SCRIPT, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("step 0\n") == 1  # only the main process speaks
+    found = torch.load(tmp_path / "result.pt", weights_only=True)
+    assert len(found["history"]) == SETTINGS.steps
+    for one, two in zip(uninterrupted["history"], found["history"], strict=True):
+        assert two == pytest.approx(one, abs=1e-5)
+    assert_close(found["weights"], uninterrupted["weights"], atol=1e-4)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["result.pt", "run.pt"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("B", [1, 4, 7])
+def test_every_row_belongs_to_one_process(count, B):
+    rows = [list(range(B))[Processes(count, index).rows(B)] for index in range(count)]
+    assert [row for part in rows for row in part] == list(range(B))
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
