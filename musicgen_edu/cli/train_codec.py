@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..training.run_folder import SETTINGS, STATE, check_same_run
 
 if TYPE_CHECKING:  # the options must be readable without waiting for torch
     from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ if TYPE_CHECKING:  # the options must be readable without waiting for torch
     from ..model.encodec import EncodecConfig
     from ..training.codec import CodecTraining
 
-STATE, SETTINGS = "run.pt", "run.json"
 NOT_OF_THE_RUN = ("command", "run", "out", "device", "checkpoint_every")  # options that do not change its numbers
 DESCRIPTION = """Train an EnCodec and write it as a folder in the published format.
 
@@ -149,20 +149,6 @@ def open_data(arguments: argparse.Namespace) -> Callable[[int], Iterator[Tensor]
     print(f"{arguments.data}: {len(files)} sound files, {sum(file.seconds for file in files) / 60:.1f} minutes")
     samples = round(arguments.segment_seconds * arguments.sample_rate)
     return partial(file_segments, files, arguments.sample_rate, arguments.batch, samples, arguments.seed)
-
-
-def check_same_run(out: Path, wanted: dict) -> None:
-    """Raise a `ValueError` if the folder holds the state of a run with other settings; more steps are welcome."""
-    if not (out / STATE).exists():
-        return
-    try:
-        found = json.loads((out / SETTINGS).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{out / STATE} is there without a readable {SETTINGS}: remove it to start anew") from error
-    for name, now in wanted.items():
-        was = found.get(name)
-        if was != now and not (name == "steps" and now > was):
-            raise ValueError(f"{out} holds a run with {name} {was}, not {now}: give the same options, or another --out")
 
 
 def chosen_device(name: str | None) -> torch.device:

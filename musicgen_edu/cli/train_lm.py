@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .train_codec import SETTINGS, STATE, check_same_run, chosen_device
+from ..training.run_folder import SETTINGS, STATE, check_same_run
+from .train_codec import chosen_device
 
 if TYPE_CHECKING:  # the options must be readable without waiting for torch
     from ..model.encodec import EncodecModel
     from ..model.lm import LMConfig
     from ..training.clip_sources import ClipSource
-    from ..training.lm import LMTraining
     from ..training.processes import Processes
+    from ..training.settings import LMTraining
     from ..training.text_to_codes import TextToCodes
 
 NOT_OF_THE_RUN = ("command", "run", "out", "device", "checkpoint_every")  # options that do not change its numbers
@@ -144,7 +145,7 @@ def model_config(arguments: argparse.Namespace, codec: EncodecModel, text_dim: i
 
 def training_settings(arguments: argparse.Namespace, frames: int) -> LMTraining:
     """The training that the options ask for."""
-    from ..training.lm import LMTraining
+    from ..training.settings import LMTraining
 
     same = "learning_rate warmup hold weight_decay condition_dropout word_dropout max_words ema_every pattern seed"
     return LMTraining(

@@ -43,8 +43,7 @@ import torch
 from ..checkpoints.load import read_codec
 from ..checkpoints.own_format import read_model, write_model
 from ..checkpoints.save import write_json
-from ..cli.train_codec import SETTINGS, STATE, check_same_run, chosen_device
-from ..cli.train_lm import frames_of, training_settings
+from ..cli.train_codec import chosen_device
 from ..data.audio_folder import tell_user
 from ..data.captioned import CaptionedClip
 from ..data.musiccaps import aspects_text, musiccaps_parts, sounds_good
@@ -58,6 +57,8 @@ from ..training.lm import train_lm
 from ..training.lm_data import CodedClips, cache_codes
 from ..training.lm_report import run_report
 from ..training.processes import Processes, find_processes
+from ..training.run_folder import SETTINGS, STATE, check_same_run
+from ..training.settings import LMTraining
 from ..training.text_to_codes import TextToCodes, read_text_encoder
 from ..training.validation import Validation, validation_nats
 
@@ -105,7 +106,6 @@ def build_parser() -> argparse.ArgumentParser:
     hear("--gamma", type=number(float, 0, 1), default=0.2, help="share of P_cond (default: %(default)g)")
     hear("--top-k", type=number(int, 0), default=250, help="at most the codebook's size (default: %(default)s)")
     hear("--temperature", type=number(float, 0), default=1.0, help="(default: %(default)g)")
-    parser.set_defaults(pattern="delay", ema_every=1, hold=0.0)  # what `training_settings` asks for besides
     return parser
 
 
@@ -121,6 +121,24 @@ def number(kind: type, least: float, most: float = float("inf")) -> Callable[[st
 
     read.__name__ = kind.__name__  # for argparse's "invalid int value"
     return read
+
+
+def frames_of(arguments: argparse.Namespace, codec: EncodecModel) -> int:
+    """T, the frames of a whole clip."""
+    return max(1, round(arguments.seconds * codec.config.frame_rate))
+
+
+def training_settings(arguments: argparse.Namespace, frames: int) -> LMTraining:
+    """The training that was asked for: an update is computed from `accumulate` batches, as theirs was."""
+    same = "learning_rate warmup weight_decay condition_dropout word_dropout max_words seed"
+    return LMTraining(
+        phases=((frames, arguments.batch * arguments.accumulate, arguments.steps),),
+        accumulation=arguments.accumulate,
+        hold=0.0,
+        ema_decay=arguments.ema,
+        bfloat16=not arguments.float32,
+        **{name: getattr(arguments, name) for name in same.split()},
+    )
 
 
 def model_config(arguments: argparse.Namespace, codec: EncodecModel, text_dim: int) -> LMConfig:

@@ -17,9 +17,15 @@ from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu.checkpoints.load import SafetensorsFile, read_codec
 from musicgen_edu.checkpoints.own_format import read_model, write_model
 from musicgen_edu.checkpoints.published import CheckpointError
-from musicgen_edu.cli.train_lm import training_settings
 from musicgen_edu.experiments import musiccaps_recipe
-from musicgen_edu.experiments.musiccaps_recipe import FileClips, build_parser, main, model_config, write_samples
+from musicgen_edu.experiments.musiccaps_recipe import (
+    FileClips,
+    build_parser,
+    main,
+    model_config,
+    training_settings,
+    write_samples,
+)
 from musicgen_edu.model.audio import read_audio
 from musicgen_edu.model.encodec import EncodecConfig
 from musicgen_edu.model.lm import MusicgenLM, count_parameters, on_meta

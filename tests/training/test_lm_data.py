@@ -16,9 +16,9 @@ from musicgen_edu.data.pieces import GRID
 from musicgen_edu.model.encodec import EncodecConfig, EncodecModel
 from musicgen_edu.training import lm_data
 from musicgen_edu.training.clip_sources import FileClips, ProceduralClips, in_pieces, procedural_parts, table_parts
-from musicgen_edu.training.lm import LMTraining
 from musicgen_edu.training.lm_data import CodedClips, cache_codes, fingerprint
 from musicgen_edu.training.processes import Processes
+from musicgen_edu.training.settings import LMTraining
 
 RATE, HOP, K = 16000, 320, 2
 

@@ -25,8 +25,11 @@ from ...model.encodec import EncodecConfig, EncodecModel
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.text import TextEncoder
 from ...training.codec import CodecTraining, procedural_segments, train_codec
-from ...training.lm import Batch, LMTraining, TextToCodes, train_lm
+from ...training.layout import Batch
+from ...training.lm import train_lm
 from ...training.runs import load_run, progress_printer
+from ...training.settings import LMTraining
+from ...training.text_to_codes import TextToCodes
 
 CODEC = EncodecConfig(
     sampling_rate=16000,
