@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from musicgen_edu.fast.int8 import to_int8
+from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.decoder import Condition
 from musicgen_edu.model.generation import delay_table, generate_codes
-from musicgen_edu.model.lm import MusicgenLM
 from musicgen_edu.model.patterns import interleave
 from musicgen_edu.model.sampling import Sampling, guide
 from musicgen_edu.musicgen import MusicGen
@@ -38,13 +38,13 @@ class Way:
 
 
 @torch.inference_mode()
-def follow(model: MusicgenLM, condition: Condition, sequence: Tensor) -> Way:
+def follow(lm: QuickLM, condition: Condition, sequence: Tensor) -> Way:
     """Step along a sequence int64 [B, K, S + 1], as generation does."""
     B, _, S = sequence[:, :, :-1].shape
-    state, logits = model.start(2 * B, S, condition), []
+    state, logits = lm.start(2 * B, S, condition), []
     for s in range(S):
         column = sequence[:, :, s : s + 1]
-        logits.append(model.step(torch.cat([column, column]), state).float())
+        logits.append(lm.step(torch.cat([column, column]), state).float())
     raw = torch.stack(logits)  # [S, 2B, K, V]
     return Way(raw, guide(*raw.chunk(2, 1), GUIDANCE))
 
@@ -87,19 +87,21 @@ def main() -> None:
     table = table[:, :frames]
     with torch.inference_mode():
         condition = exact.condition(PROMPTS)
-    codes = generate_codes(exact.lm, frames, seeds, condition, Sampling(GUIDANCE), table)
+    lm = QuickLM(exact.lm)
+    codes = generate_codes(lm, frames, seeds, condition, Sampling(GUIDANCE), table)
     sequence = interleave(codes, table, exact.lm.config.special)
-    way, free = follow(exact.lm, condition, sequence), generate_codes(exact.lm, frames, seeds, condition, greedy)
+    way, free = follow(lm, condition, sequence), generate_codes(lm, frames, seeds, condition, greedy)
     print(f"{len(PROMPTS)} prompts, {sequence.shape[2] - 1} steps, guidance {GUIDANCE:g}\n")
     print("| numbers | error of the logits | of guided logits | same most likely token | free: same | frames kept |")
     print("|---|---|---|---|---|---|")
     for name in FORMATS:
         model = in_format(name)
+        lm = QuickLM(model.lm)
         with torch.inference_mode():
             condition = model.condition(PROMPTS)
-        other = follow(model.lm, condition, sequence)
+        other = follow(lm, condition, sequence)
         same = (other.guided.argmax(-1) == way.guided.argmax(-1)).float().mean().item()
-        share, length = kept(generate_codes(model.lm, frames, seeds, condition, greedy), free)
+        share, length = kept(generate_codes(lm, frames, seeds, condition, greedy), free)
         errors = f"{relative(other.raw, way.raw):.2%} | {relative(other.guided, way.guided):.2%}"
         print(f"| {name} | {errors} | {same:.2%} | {share:.1%} | {length:.0f} of {frames} |", flush=True)
 

@@ -17,6 +17,7 @@ from .checkpoints import audiocraft as audiocraft_files
 from .checkpoints import load as checkpoints
 from .checkpoints.audiocraft import T5_BASE
 from .fast.int8 import check_int8_device, to_int8
+from .fast.quick import QuickLM
 from .model.continuation import encode_prompt, plan_windows, stream_frames
 from .model.decoder import Condition
 from .model.encodec import EncodecModel
@@ -242,7 +243,7 @@ class MusicGen(nn.Module):
         windows = plan_windows(frames, *self.window, 0 if known is None else known.shape[2])
         condition = self.condition(prompts)
         negative = None if negative_prompts is None else self.condition(negative_prompts)
-        rest = stream_frames(self.lm, windows, seeds, condition, settings, negative, known, progress)
+        rest = stream_frames(QuickLM(self.lm), windows, seeds, condition, settings, negative, known, progress)
         return rest if known is None else itertools.chain([known], rest)
 
     def condition(self, prompts: list[str]) -> Condition:

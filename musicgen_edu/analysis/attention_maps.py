@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..model.decoder import CrossAttention, LayerText, SelfAttention, split_heads
+from ..model.decoder import CrossAttention, LayerCondition, SelfAttention, split_heads
 from ..model.lm import MusicgenLM
 
 
@@ -31,32 +31,32 @@ class AttentionMaps:
 def self_weights(attention: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [B, H, S, S] and values [B, H, S, D / H] of self-attention on x [B, S, D], without a cache."""
     S = x.shape[1]
-    q, k, v = (split_heads(part, attention.heads) for part in attention.qkv(x).chunk(3, -1))
+    q, k, v = (split_heads(part, attention.num_heads) for part in attention.qkv(x).chunk(3, -1))
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # [B, H, S, S]
     later = torch.ones(S, S, dtype=torch.bool, device=x.device).triu(1)
     return scores.masked_fill(later, -torch.inf).softmax(-1), v
 
 
-def cross_weights(attention: CrossAttention, x: Tensor, text: LayerText) -> tuple[Tensor, Tensor]:
+def cross_weights(attention: CrossAttention, x: Tensor, condition: LayerCondition) -> tuple[Tensor, Tensor]:
     """Weights [B, H, S, L] and values [B, H, L, D / H] of cross-attention of x [B, S, D] to a prompt."""
-    q = split_heads(attention.q(x), attention.heads)
-    scores = q @ text.keys.transpose(-2, -1) / q.shape[-1] ** 0.5  # [B, H, S, L]
-    if text.allowed is not None:
-        scores = scores.masked_fill(~text.allowed, -torch.inf)
+    q = split_heads(attention.q(x), attention.num_heads)
+    scores = q @ condition.keys.transpose(-2, -1) / q.shape[-1] ** 0.5  # [B, H, S, L]
+    if condition.allowed is not None:
+        scores = scores.masked_fill(~condition.allowed, -torch.inf)
     weights = scores.softmax(-1)
-    return weights if text.has_words is None else weights * text.has_words[..., None], text.values
+    return weights if condition.has_words is None else weights * condition.has_words[..., None], condition.values
 
 
 @torch.no_grad()
 def attention_maps(
-    model: MusicgenLM, sequence: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None
+    model: MusicgenLM, sequence: Tensor, states: Tensor | None = None, mask: Tensor | None = None
 ) -> AttentionMaps:
     """The weights of one forward pass.
 
     Args:
         model: in evaluation mode.
         sequence: int64 [B, K, S].
-        text, text_mask: as for the model: states [B, L, text_dim] and which of them are words [B, L].
+        states, mask: as for the model: text states [B, L, text_dim] and which of them are words [B, L].
     """
     own: list[Tensor] = []
     cross: list[Tensor] = []
@@ -70,7 +70,7 @@ def attention_maps(
     watched = [m for m in model.decoder.modules() if isinstance(m, (SelfAttention, CrossAttention))]
     hooks = [module.register_forward_hook(look) for module in watched]
     try:
-        model(sequence, text, text_mask)
+        model(sequence, states, mask)
     finally:
         for hook in hooks:
             hook.remove()

@@ -9,15 +9,12 @@ hold it to `MusicgenLM.step`.)
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .step import static_step
-
-if TYPE_CHECKING:
-    from ..model.lm import GenerationState, MusicgenLM
+from ..model.lm import GenerationState, MusicgenLM
+from .step import StepWeights, static_step
 
 WARM_UP = 3  # runs before the recording: libraries choose their kernels and take their memory in the first ones
 
@@ -27,13 +24,12 @@ class StaticStep:
 
     Args:
         model: must not change from now on.
+        weights: of it.
         state: from `model.start`; columns that are known before must be in it already.
     """
 
-    def __init__(self, model: MusicgenLM, state: GenerationState):
-        # Not the state itself: it will hold this, and a circle keeps a GPU's memory longer than it is needed.
-        self.model, self.weights, self.texts, self.heads = model, state.weights, state.texts, state.heads
-        self.cache = state.cache
+    def __init__(self, model: MusicgenLM, weights: StepWeights, state: GenerationState):
+        self.model, self.weights, self.state, self.cache = model, weights, state, state.cache
         model.grow_positions(self.cache.steps)
         self.cache.memory[..., self.cache.length :, :].zero_()  # behind the mask, too, a NaN would spread
         rows, device = self.cache.memory.shape[2], self.cache.memory.device
@@ -46,8 +42,8 @@ class StaticStep:
         B, K, _ = self.columns.shape
         place = self.model.positions.index_select(0, self.position)  # [1, D]
         x = self.model.embedding(self.columns)[:, 0] + place  # [B, D]
-        x = static_step(x, self.weights, self.texts, self.cache, self.position)
-        self.logits = self.heads(x).view(B, K, -1)  # [B, K, V]
+        x = static_step(x, self.weights, self.state, self.position)
+        self.logits = self.weights.heads(x).view(B, K, -1)  # [B, K, V]
 
     def run(self) -> None:
         self.compute()
@@ -65,8 +61,8 @@ class StaticStep:
 class RecordedStep(StaticStep):
     """A `StaticStep` that was recorded once and is repeated since; for CUDA."""
 
-    def __init__(self, model: MusicgenLM, state: GenerationState):
-        super().__init__(model, state)
+    def __init__(self, model: MusicgenLM, weights: StepWeights, state: GenerationState):
+        super().__init__(model, weights, state)
         side = torch.cuda.Stream()  # recording wants its warm-up on another stream than the usual one
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -85,10 +81,10 @@ class RecordedStep(StaticStep):
         self.graph.replay()
 
 
-def record(model: MusicgenLM, state: GenerationState) -> StaticStep | None:
+def record(model: MusicgenLM, weights: StepWeights, state: GenerationState) -> StaticStep | None:
     """A recorded step, or None and a warning where CUDA refuses; generation then goes on without."""
     try:
-        return RecordedStep(model, state)
+        return RecordedStep(model, weights, state)
     except RuntimeError as error:
         warnings.warn(f"the step could not be recorded as a CUDA graph, so it is slower: {error}", stacklevel=3)
         return None

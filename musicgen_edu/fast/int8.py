@@ -16,13 +16,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from ..model.lm import MusicgenLM
+from ..model.lm import MusicgenLM
 
 WEIGHT_LEVELS = 127
 SMALLEST = 1e-30  # a row of zeros is divided by this
@@ -64,7 +63,7 @@ def _product(x: Tensor, packed: Any, levels: int, scale: float) -> Tensor:
 
 
 class Int8Matrix(NamedTuple):
-    """A packed matrix and a bias [out] or None, as `decoder_step` uses it."""
+    """A packed matrix and a bias [out] or None, as `step` uses it."""
 
     packed: Any
     bias: Tensor | None
@@ -114,11 +113,6 @@ class Int8Linear(nn.Module):
             raise ValueError(f"{ONLY_GENERATE}: it has no gradient; train it in float32")
         return self.matrix(x)
 
-    def weight_and_scale(self) -> tuple[Tensor, Tensor]:
-        """The integers int8 [out, in], and what they are multiplied by, [out]."""
-        weight = torch.ops.quantized.linear_unpack(self.matrix.packed)[0]
-        return weight.int_repr(), weight.q_per_channel_scales().float()
-
     def train(self, mode: bool = True) -> Int8Linear:
         if mode:
             raise ValueError(f"{ONLY_GENERATE}: train it in float32")
@@ -162,13 +156,3 @@ def to_int8(model: MusicgenLM) -> MusicgenLM:
     model.float().requires_grad_(False)
     model.reset_buffers()
     return model
-
-
-def weight_bytes(model: nn.Module) -> int:
-    """Bytes of a model's weights, packed ones included."""
-    total = sum(tensor.nbytes for tensor in model.parameters())
-    for module in model.modules():
-        if isinstance(module, Int8Linear):
-            total += module.in_features * module.out_features + 4 * module.out_features  # int8, float32 scales
-            total += 0 if module.matrix.bias is None else module.matrix.bias.nbytes
-    return total

@@ -16,8 +16,7 @@ from torch import Tensor
 from .audio import resample
 from .decoder import Condition
 from .encodec import EncodecModel, check_audio
-from .generation import Progress, check_conditions, delay_table, run_steps
-from .lm import MusicgenLM
+from .generation import Progress, Stepper, check_conditions, delay_table, run_steps
 from .patterns import num_steps
 from .sampling import Sampling, UniformNumbers, check_sampling
 from .shapes import check_shape
@@ -64,7 +63,7 @@ def plan_windows(frames: int, longest: int, keep: int, prompt: int = 0) -> list[
 
 @torch.inference_mode()
 def stream_frames(
-    model: MusicgenLM,
+    model: Stepper,
     windows: list[Window],
     seeds: list[int],
     condition: Condition | None = None,
@@ -90,7 +89,7 @@ def stream_frames(
     check_sampling(*astuple(sampling), codebook_size=model.config.codebook_size)
     check_conditions(condition, negative, len(seeds))
     numbers = UniformNumbers(seeds, K)
-    diagonal = torch.arange(K, device=model.positions.device)
+    diagonal = torch.arange(K, device=model.device)
     total = sum(window.end - window.start - window.known + K - 1 for window in windows)
     done, recent = 0, [] if prompt is None else [prompt]
     for window, following in itertools.zip_longest(windows, windows[1:]):

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .decoder import Condition
-from .lm import MusicgenLM
+from .lm import LMConfig
 from .patterns import check_table, holds_code, interleave, num_steps, pattern_table, undo
 from .sampling import Sampling, UniformNumbers, check_sampling, distribution, draw, guide, guide_probabilities
 
 Progress = Callable[[int, int], None]
+
+
+class Stepper(Protocol):
+    """What generation asks of a model: `MusicgenLM` has it, and so may anything else that computes its steps.
+
+    Attributes:
+        config: the sizes.
+        device: where columns go and logits come from.
+    """
+
+    config: LMConfig
+    device: torch.device
+
+    def start(self, rows: int, steps: int, condition: Condition | None = None) -> Any:
+        """Prepare `steps` columns of `rows` sequences; the state that `step` is given each time."""
+
+    def step(self, columns: Tensor, state: Any) -> Tensor:
+        """The next column(s) int64 [B, K, n] to logits [B, K, V] after the last of them."""
 
 
 def delay_table(num_codebooks: int, frames: int, ending: str = "continue") -> Tensor:
@@ -71,7 +90,7 @@ def check_conditions(condition: Condition | None, negative: Condition | None, ro
 
 
 def run_steps(
-    model: MusicgenLM,
+    model: Stepper,
     table: Tensor,
     steps: int,
     numbers: UniformNumbers,
@@ -92,7 +111,7 @@ def run_steps(
         after each step but those of the prompt: how many are done, and the sequence [B, K, S + 1] so far.
     """
     config, rows = model.config, len(numbers.generators)
-    device = model.positions.device
+    device = model.device
     sequence = torch.full((rows, config.num_codebooks, steps + 1), config.special, device=device)
     drawn, begin = holds_code(table), 0  # [K, S + 1]: which cells are to be found
     if prompt is not None and prompt.shape[2]:
@@ -111,7 +130,7 @@ def run_steps(
         condition = both_halves(condition, negative)
     state = model.start(2 * rows if guided else rows, steps, condition)
     for s in range(begin, steps):
-        columns = sequence[:, :, state.length : s + 1]  # [B, K, 1]; in the first step [B, K, begin + 1]
+        columns = sequence[:, :, s if s > begin else 0 : s + 1]  # [B, K, 1]; in the first step [B, K, begin + 1]
         logits = model.step(torch.cat([columns, columns]) if guided else columns, state)  # [B or 2B, K, V]
         tokens = next_tokens(logits, uniform[s - begin], sampling, guided)  # [B, K]
         sequence[:, :, s + 1] = torch.where(drawn[s], tokens, sequence[:, :, s + 1])
@@ -120,7 +139,7 @@ def run_steps(
 
 @torch.inference_mode()
 def generate_codes(
-    model: MusicgenLM,
+    model: Stepper,
     frames: int,
     seeds: list[int],
     condition: Condition | None = None,
@@ -132,7 +151,7 @@ def generate_codes(
     """Generate codes.
 
     Args:
-        model: in evaluation mode.
+        model: a `MusicgenLM` in evaluation mode, or what stands in for it.
         frames: T, how many frames to return.
         seeds: one for each row; a row's codes depend on its condition and its seed only.
         condition: from `model.project_text`, one row for each seed; None generates without a condition.

@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..fast.cuda_graph import StaticStep, record
-from ..fast.step import Matrix, StepWeights, matrix, single_step
-from .decoder import Condition, Decoder, KeyValueCache, LayerText
+from .decoder import Condition, Decoder, KeyValueCache, LayerCondition
 from .embedding import CodebookEmbedding, check_tokens, sinusoidal_positions
 from .settings import CONFIGS as CONFIGS  # where it is looked for
 from .settings import LMConfig
@@ -20,21 +18,10 @@ from .shapes import check_shape
 
 @dataclass
 class GenerationState:
-    """What a model keeps between two steps: the prompt's keys and values, the cache, and its weights at hand.
+    """What a model keeps between two steps: each layer's keys and values of the prompt, and of the steps so far."""
 
-    On CUDA a step is recorded when it is first done (`recorded`), if the device allows it (`recordable`).
-    """
-
-    texts: list[LayerText | None]
+    conditions: list[LayerCondition | None]
     cache: KeyValueCache
-    weights: StepWeights
-    heads: Matrix
-    recordable: bool = False
-    recorded: StaticStep | None = None
-
-    @property
-    def length(self) -> int:
-        return self.cache.length
 
 
 class MusicgenLM(nn.Module):
@@ -74,24 +61,27 @@ class MusicgenLM(nn.Module):
         check_shape("text mask", mask, "B L", B=B, L=L)
         return Condition(self.text_projection(states) * mask[..., None], mask.bool())
 
-    def forward(self, sequence: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and its input has to be."""
+        return self.positions.device
+
+    def forward(self, sequence: Tensor, states: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Logits of every step at once, for training.
 
         Args:
             sequence: int64 [B, K, S].
-            text: states of the text encoder [B, L, text_dim], or None for no condition.
-            text_mask: 1 where a state belongs to a word [B, L]; None means all. A row of zeros has no condition.
+            states: of the text encoder [B, L, text_dim], or None for no condition.
+            mask: 1 where a state belongs to a word [B, L]; None means all. A row of zeros has no condition.
 
         Returns:
             logits: [B, K, S, V]; those at position s are computed from columns 0 to s.
         """
         check_tokens(sequence, self.config.num_codebooks, self.config.codebook_size + self.config.special_tokens)
         condition = None
-        if text is not None:
-            condition = self.project_text(text, text.new_ones(text.shape[:2]) if text_mask is None else text_mask)
-        x = self.decoder(self._embed(sequence, 0), self.decoder.prepare(condition))  # [B, S, D]
-        logits = self.heads(x).unflatten(-1, (self.config.num_codebooks, self.config.codebook_size))  # [B, S, K, V]
-        return logits.transpose(1, 2)  # [B, K, S, V]
+        if states is not None:
+            condition = self.project_text(states, states.new_ones(states.shape[:2]) if mask is None else mask)
+        return self.logits(self.decoder(self.embed(sequence), self.decoder.prepare(condition)))
 
     def start(self, rows: int, steps: int, condition: Condition | None = None) -> GenerationState:
         """Prepare to generate: the prompt's keys and values once, and room for `steps` columns of `rows` sequences.
@@ -99,35 +89,24 @@ class MusicgenLM(nn.Module):
         The condition belongs to the first rows; with guidance the others are the unconditional half, which skips
         cross-attention: without biases that equals attending to zeros.
         """
-        return GenerationState(
-            self.decoder.prepare(condition),
-            self.decoder.new_cache(rows, steps),
-            StepWeights.of(self.decoder, rows),
-            matrix(self.heads, rows),
-            recordable=self.positions.is_cuda,
-        )
+        return GenerationState(self.decoder.prepare(condition), self.decoder.new_cache(rows, steps))
 
     @torch.no_grad()
     def step(self, columns: Tensor, state: GenerationState) -> Tensor:
         """Logits [B, K, V] after the next column(s) int64 [B, K, n] of a generation that `start` began; no gradient."""
-        B, K, n = columns.shape
-        if n == 1 and state.recordable and state.recorded is None:
-            state.recorded = record(self, state)
-            state.recordable = state.recorded is not None
-        if n == 1 and state.recorded is not None:
-            return state.recorded(columns)
-        x = self._embed(columns, state.length)  # [B, n, D]
-        if n == 1:
-            x = single_step(x[:, 0], state.weights, state.texts, state.cache)  # [B, D]
-        else:
-            x = self.decoder(x, state.texts, state.cache)[:, -1]  # [B, D]
-        return state.heads(x).view(B, K, self.config.codebook_size)
+        x = self.embed(columns, state.cache.length)  # [B, n, D]
+        x = self.decoder(x, state.conditions, state.cache)  # [B, n, D]
+        return self.logits(x[:, -1:])[:, :, 0]  # [B, K, V]
 
-    def _embed(self, columns: Tensor, first: int) -> Tensor:
+    def embed(self, columns: Tensor, first: int = 0) -> Tensor:
         """Columns [B, K, S], the first of them at position `first`, to vectors [B, S, D]."""
         S = columns.shape[2]
         self.grow_positions(first + S)
         return self.embedding(columns) + self.positions[first : first + S]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The decoder's vectors [B, S, D] through the K heads: [B, K, S, V]."""
+        return self.heads(x).unflatten(-1, (self.config.num_codebooks, self.config.codebook_size)).transpose(1, 2)
 
     def grow_positions(self, steps: int) -> None:
         """Make the table of positions at least that long."""

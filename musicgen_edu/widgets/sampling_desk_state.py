@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ..fast.quick import QuickLM
 from ..figures.players import player_html
 from ..model.generation import delay_table, generate_codes
 from ..model.patterns import interleave, pattern_table, undo_logits
@@ -136,7 +137,8 @@ class Desk:
             # K - 1 frames more, so that the last columns are full, as they are in the generation.
             condition = lm.project_text(states, mask)
             sampling = Sampling(top_k=min(Sampling.top_k, self.V))
-            codes = generate_codes(lm, T + K - 1, [Choice.seed], condition, sampling, delay_table(K, T + K - 1))
+            table = delay_table(K, T + K - 1)
+            codes = generate_codes(QuickLM(lm), T + K - 1, [Choice.seed], condition, sampling, table)
             table = pattern_table("delay", K, T + K - 1)
             sequence = interleave(codes, table, lm.config.special)[:, :, :-1].repeat(2, 1, 1)  # [2, K, S]
             words = torch.cat([mask, torch.zeros_like(mask)])  # [2, L]: the second row has no text
@@ -227,7 +229,7 @@ class Desk:
         try:
             condition = self.model.lm.project_text(*self.model.text([choice.caption]))
             codes = generate_codes(
-                self.model.lm, self.frames, [choice.seed], condition, choice.sampling, progress=progress
+                QuickLM(self.model.lm), self.frames, [choice.seed], condition, choice.sampling, progress=progress
             )
             audio = self.model.codec.decode(codes)[0].cpu()
         except Exception as error:  # whatever went wrong, the reader gets a sentence and keeps the clips

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from helpers.judges import save_musicgen, their_musicgen
+from helpers.random_models import random_lm
 from musicgen_edu.fast import int8
-from musicgen_edu.fast.int8 import Int8Linear, input_levels, pack, to_int8, weight_bytes
-from musicgen_edu.model.lm import LMConfig, MusicgenLM
+from musicgen_edu.fast.int8 import Int8Linear, input_levels, pack, to_int8
+from musicgen_edu.fast.quick import QuickLM
+from musicgen_edu.model.lm import MusicgenLM
 from musicgen_edu.musicgen import MusicGen
 
-CONFIG = LMConfig(dim=64, heads=4, layers=3, feed_forward=96, codebook_size=24, text_dim=20, max_steps=64)
+SIZES = {"dim": 64, "feed_forward": 96, "codebook_size": 24, "max_steps": 64}
 
 
 def random_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
@@ -25,11 +27,21 @@ def random_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
     return linear
 
 
-def random_lm(**changes) -> MusicgenLM:
-    model = MusicgenLM(LMConfig(**{**CONFIG.__dict__, **changes})).eval().requires_grad_(False)
-    for parameter in model.parameters():
-        parameter.add_(0.02 * torch.randn_like(parameter))
-    return model
+def wide_lm(**changes) -> MusicgenLM:
+    return random_lm(noise=0.02, **{**SIZES, **changes})
+
+
+def weight_and_scale(layer: Int8Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    """The integers int8 [out, in], and what they are multiplied by, [out]."""
+    weight = torch.ops.quantized.linear_unpack(layer.matrix.packed)[0]
+    return weight.int_repr(), weight.q_per_channel_scales().float()
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of a model's weights, packed ones included."""
+    packed = [module for module in model.modules() if isinstance(module, Int8Linear)]
+    numbers = [tensor for layer in packed for tensor in (*weight_and_scale(layer), layer.matrix.bias)]
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *numbers) if tensor is not None)
 
 
 def bound(linear: nn.Linear, x: torch.Tensor, levels: int) -> torch.Tensor:
@@ -105,7 +117,7 @@ def test_both_uses_of_a_matrix_agree_for_every_layout(bias):
 
 def test_each_weight_is_rounded_to_the_nearest_of_its_rows_levels():
     linear = random_linear(70, 20, bias=False)
-    integers, scale = Int8Linear(linear).weight_and_scale()
+    integers, scale = weight_and_scale(Int8Linear(linear))
     assert integers.dtype == torch.int8
     assert (integers.int().abs().amax(1) == 127).all()
     torch.testing.assert_close(scale, linear.weight.abs().amax(1) / 127)
@@ -155,7 +167,7 @@ def test_a_pytorch_without_the_kernels_is_a_clear_error(monkeypatch):
     input_levels.cache_clear()
     try:
         with pytest.raises(ValueError, match=r"need the FBGEMM kernels .* Didn't find engine"):
-            to_int8(random_lm())
+            to_int8(wide_lm())
     finally:
         input_levels.cache_clear()
 
@@ -181,7 +193,7 @@ def test_a_packed_matrix_takes_a_quarter_and_no_other_copy_stays():
 
 
 def test_the_matrices_of_the_layers_and_the_heads_are_packed_and_nothing_else():
-    model = random_lm(dim=128, feed_forward=512)
+    model = wide_lm(dim=128, feed_forward=512)
     before = weight_bytes(model)
     assert before == 4 * sum(parameter.numel() for parameter in model.parameters())
     small = model.embedding.tables.nbytes + sum(p.nbytes for p in model.text_projection.parameters())
@@ -194,11 +206,12 @@ def test_the_matrices_of_the_layers_and_the_heads_are_packed_and_nothing_else():
     assert 0.24 < (weight_bytes(model) - small) / (before - small) < 0.27
 
 
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("student", [False, True])
-def test_logits_come_close_and_steps_equal_the_forward(student):
+def test_logits_come_close_and_steps_equal_the_forward(student, quick):
     """One level up or down in a few inputs is all that may differ between the two ways of computing."""
     changes = {"bias": True, "head_bias": True, "final_norm": False, "text_layers": 2} if student else {}
-    model = random_lm(**changes)
+    model = wide_lm(**changes)
     sequence, states = torch.randint(0, 25, (3, 4, 20)), torch.randn(3, 5, 20)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
     exact = model(sequence, states, mask)
@@ -206,25 +219,26 @@ def test_logits_come_close_and_steps_equal_the_forward(student):
     rounded = model(sequence, states, mask)
     error = (rounded - exact).norm() / exact.norm()
     assert 1e-4 < error < 0.03
-    state = model.start(3, 20, model.project_text(states, mask))
+    lm = QuickLM(model) if quick else model
+    state = lm.start(3, 20, model.project_text(states, mask))
     starts, differences = [0, *range(6, 20)], []  # the first six columns at once, as a prompt
     for begin, end in zip(starts, [*starts[1:], 20], strict=True):
-        logits = model.step(sequence[:, :, begin:end], state)
+        logits = lm.step(sequence[:, :, begin:end], state)
         differences.append((logits - rounded[:, :, end - 1]).norm() / rounded[:, :, end - 1].norm())
     assert max(differences) < error  # an input between two levels may go to the other one
     assert torch.stack(differences).median() < 1e-5
 
 
 def test_a_bfloat16_model_can_be_packed_and_has_the_exact_positions_again():
-    model = random_lm().bfloat16()
+    model = wide_lm().bfloat16()
     to_int8(model)
-    assert torch.equal(model.positions, random_lm().positions)
+    assert torch.equal(model.positions, wide_lm().positions)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model.start(1, 2).cache.memory.dtype == torch.float32
 
 
 def test_it_can_only_generate():
-    model = to_int8(random_lm())
+    model = to_int8(wide_lm())
     for attempt in (model.train, model.state_dict, lambda: model.load_state_dict({})):
         with pytest.raises(ValueError, match="can only generate"):
             attempt()
@@ -236,7 +250,7 @@ def test_it_can_only_generate():
         layer(torch.randn(1, 64, requires_grad=True))
     assert model.eval().to("cpu").float() is model
     with torch.device("meta"):
-        elsewhere = MusicgenLM(CONFIG)
+        elsewhere = MusicgenLM(wide_lm().config)
     with pytest.raises(ValueError, match="for the CPU, not for meta"):
         to_int8(elsewhere)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.judges import our_lm, their_musicgen
+from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.continuation import Window, plan_windows, stream_frames
 from musicgen_edu.model.decoder import KeyValueCache
 from musicgen_edu.model.generation import generate_codes
@@ -91,7 +92,8 @@ def test_a_prompt_of_ones_own_greedy_codes_changes_nothing(lm, text, known: int)
     assert torch.equal(torch.cat(rest, -1), whole[..., known:])
 
 
-def test_a_prompt_is_read_once_as_a_whole_and_room_is_taken_once_a_window(lm, text, monkeypatch) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_prompt_is_read_once_as_a_whole_and_room_is_taken_once_a_window(lm, text, monkeypatch, quick) -> None:
     lengths, places = [], []
     room = KeyValueCache.room
 
@@ -101,11 +103,12 @@ def test_a_prompt_is_read_once_as_a_whole_and_room_is_taken_once_a_window(lm, te
         return room(cache, n)
 
     monkeypatch.setattr(KeyValueCache, "room", spy)
-    streamed(lm, text, plan_windows(32, 20, 8))
+    streamed(QuickLM(lm) if quick else lm, text, plan_windows(32, 20, 8))
     layers = lm.config.layers
-    prefill = [n for n in lengths if n > 1]
-    assert lengths[:23] == [1] * 23  # the first window
-    assert prefill == [9] * layers  # the second: the start and the eight frames, in one pass of every layer
+    first = 23 * (1 if quick else layers)  # of one column each layer asks for itself, or the quick step for all
+    assert lengths[:first] == [1] * first  # the first window
+    assert lengths[first : first + layers] == [9] * layers  # the second: the start and the eight frames, in one pass
+    assert set(lengths[first + layers :]) == {1}
     assert max(places) == 23
 
 

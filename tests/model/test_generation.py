@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from helpers.judges import our_lm, their_musicgen
+from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.decoder import KeyValueCache
 from musicgen_edu.model.generation import delay_table, generate_codes
 from musicgen_edu.model.patterns import PATTERNS, pattern_table
@@ -82,7 +83,8 @@ def test_no_token_outside_the_codebook_even_at_the_highest_temperature(lm):
     assert codes.unique().tolist() == list(range(16))
 
 
-def test_a_step_reads_one_column_and_copies_no_cache(lm, monkeypatch):
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_step_reads_one_column_and_copies_no_cache(lm, monkeypatch, quick):
     """The cost of a step: one new column enters the decoder, and the cache stays where it is."""
     lengths, places = [], set()
     room = KeyValueCache.room
@@ -93,8 +95,8 @@ def test_a_step_reads_one_column_and_copies_no_cache(lm, monkeypatch):
         return room(cache, n)
 
     monkeypatch.setattr(KeyValueCache, "room", spy)
-    generate_codes(lm, 20, [1], condition(lm, 1), SAMPLING)
-    assert lengths == [1] * 23
+    generate_codes(QuickLM(lm) if quick else lm, 20, [1], condition(lm, 1), SAMPLING)
+    assert lengths == [1] * 23 * (1 if quick else lm.config.layers)  # each layer asks, or the quick step for all
     assert len(places) == 1
 
 

@@ -9,8 +9,7 @@ import torch
 from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 
 from helpers.judges import SMALL_DECODER, our_lm, spread
-from musicgen_edu.fast.step import StepWeights, single_step
-from musicgen_edu.model.decoder import Condition, Decoder, KeyValueCache, join_heads, split_heads
+from musicgen_edu.model.decoder import Condition, KeyValueCache, join_heads, split_heads
 from musicgen_edu.model.embedding import CodebookEmbedding, sinusoidal_positions
 from musicgen_edu.model.lm import CONFIGS, LMConfig, MusicgenLM, codebook_loss, count_parameters, on_meta
 
@@ -142,32 +141,6 @@ def test_the_cache_is_written_in_place_and_never_copied():
     assert torch.equal(cache.memory[0, 0, :, :, :7], torch.cat(written, 2))
     with pytest.raises(ValueError, match="holds 8 steps, but step 9"):
         cache.write(0, torch.randn(2, 3, 2, 5), torch.randn(2, 3, 2, 5))
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("rows", [0, 2, 5])
-@torch.no_grad()
-def test_a_single_step_equals_the_decoder(bias, rows):
-    """The quick way against the readable one, with and without biases, with no, some or all rows conditioned."""
-    decoder = Decoder(24, 3, 4, 40, bias=bias)
-    for parameter in decoder.parameters():  # norms and biases that are not 1 and 0
-        parameter.copy_(torch.randn_like(parameter) / 4)
-    condition = None
-    if rows:
-        mask = torch.arange(7) < torch.arange(rows)[:, None]  # the first row has no words, the others more and more
-        condition = Condition(torch.randn(rows, 7, 24), mask)
-    texts, weights = decoder.prepare(condition), StepWeights.of(decoder)
-    caches = decoder.new_cache(5, 6), decoder.new_cache(5, 6)
-    for _ in range(6):
-        x = torch.randn(5, 24)
-        before = x.clone()
-        quick = single_step(x, weights, texts, caches[0])
-        torch.testing.assert_close(quick, decoder(x[:, None], texts, caches[1])[:, 0], atol=1e-5, rtol=1e-5)
-        assert torch.equal(x, before)
-    torch.testing.assert_close(caches[0].memory, caches[1].memory)
-    assert caches[0].length == caches[1].length == 6
-    with pytest.raises(ValueError, match="holds 6 steps, but step 7"):
-        single_step(x, weights, texts, caches[0])
 
 
 @pytest.mark.parametrize("name,millions", [("small", 419.58), ("medium", 1837.56), ("large", 3255.38)])

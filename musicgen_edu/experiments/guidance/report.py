@@ -21,6 +21,7 @@ from ...data.captions import WORDS, caption
 from ...data.pieces import MODES, TEMPI, TIMBRES, TONICS, Piece, random_piece
 from ...data.procedural import Clip, make_clip
 from ...evaluation.scores import AttributeProbe
+from ...fast.quick import QuickLM
 from ...files import asset, replace_when_complete
 from ...model.generation import generate_codes
 from ...model.sampling import Sampling
@@ -141,7 +142,8 @@ class Bench:
         """Codes [B, K, T] for texts; the seeds are `first` and those that follow it."""
         seeds = list(range(first, first + len(texts)))
         negative = None if negatives is None else self.model.condition(negatives)
-        return generate_codes(self.model.lm, FRAMES, seeds, self.model.condition(texts), sampling, negative=negative)
+        condition, lm = self.model.condition(texts), QuickLM(self.model.lm)
+        return generate_codes(lm, FRAMES, seeds, condition, sampling, negative=negative)
 
     def figures(self, codes: torch.Tensor) -> dict[str, Interval]:
         """Everything measured on codes [n * SEEDS, K, T], the clips of a task next to each other."""

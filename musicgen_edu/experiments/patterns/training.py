@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...fast.quick import QuickLM
 from ...model.generation import generate_codes
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.patterns import interleave, pattern_table
@@ -121,7 +122,7 @@ def cell_nats(model: MusicgenLM, codes: Tensor, step: Tensor) -> Tensor:
     """
     B, K, T = check_shape("codes", codes, "B K T", K=step.shape[0], T=step.shape[1])
     sequence = interleave(codes, step, model.config.special)[:, :, :-1]  # [B, K, S]
-    x = model.decoder(model._embed(sequence, 0), model.decoder.prepare(None))  # [B, S, D]
+    x = model.decoder(model.embed(sequence), model.decoder.prepare(None))  # [B, S, D]
     x = x[:, step]  # [B, K, T, D]
     heads = model.heads.weight.view(K, model.config.codebook_size, -1)  # [K, V, D]
     logits = torch.einsum("bktd,kvd->bktv", x, heads).float()
@@ -210,7 +211,8 @@ def _seconds(clock: Clock) -> dict[str, float]:
 def generate(model: MusicgenLM, pattern: str, frames: int, seeds: list[int], top_k: int = 0) -> Tensor:
     """Codes of a trained model without text, int64 [B, K, T], in the order of a pattern."""
     table = pattern_table(pattern, model.config.num_codebooks, frames)
-    return generate_codes(model, frames, seeds, sampling=Sampling(guidance_scale=1.0, top_k=top_k), table=table)
+    sampling = Sampling(guidance_scale=1.0, top_k=top_k)
+    return generate_codes(QuickLM(model), frames, seeds, sampling=sampling, table=table)
 
 
 def generation_seconds(model: MusicgenLM, pattern: str, frames: int, times: int = 3) -> float:

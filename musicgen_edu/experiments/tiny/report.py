@@ -18,6 +18,7 @@ from ...data.captions import caption
 from ...data.pieces import random_piece
 from ...data.procedural import Clip, make_clip
 from ...evaluation.scores import AttributeProbe, chroma_cosine, clip_features, log_mel_distance, si_sdr
+from ...fast.quick import QuickLM
 from ...files import replace_when_complete
 from ...model.generation import generate_codes
 from ...model.sampling import Sampling
@@ -129,7 +130,7 @@ def caption_table(model: MusicGen, count: int = 300, batch: int = 50) -> str:
         for i in range(0, count, batch):
             condition = model.lm.project_text(*model.text(texts[i : i + batch]))
             seeds = list(range(i, i + len(condition.states)))
-            codes = generate_codes(model.lm, FRAMES, seeds, condition, Sampling(guidance_scale=scale))
+            codes = generate_codes(QuickLM(model.lm), FRAMES, seeds, condition, Sampling(guidance_scale=scale))
             found += probe.predict(features_of(model.codec.decode(codes)[:, 0].numpy(), model.sample_rate))
         row(f"guidance {scale:g}", accuracy(found, wanted, lambda i, name: name in names[i]))
         if scale == 3.0:
