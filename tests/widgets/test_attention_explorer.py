@@ -81,9 +81,9 @@ def test_each_control_changes_state_text_and_picture(panel, control, value, told
 
 def test_the_first_and_the_last_steps_write_fewer_codes(made):
     made.move(step=0)
-    assert made.text().splitlines()[2] == "step:     0 of 0 to 32, writes codebook 0 of frame 0"
+    assert made.in_words().splitlines()[2] == "step:     0 of 0 to 32, writes codebook 0 of frame 0"
     made.move(step=32)
-    assert made.text().splitlines()[2] == "step:     32 of 0 to 32, writes codebook 3 of frame 29"
+    assert made.in_words().splitlines()[2] == "step:     32 of 0 to 32, writes codebook 3 of frame 29"
 
 
 def test_what_it_says_is_what_it_holds(made):
@@ -135,7 +135,8 @@ def test_a_darker_pixel_is_a_larger_weight(made):
     from PIL import Image
 
     made.move(2, 0, 18, "columns")
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(made.image.split(",")[1]))))
+    drawn = re.search(r"data:image/png;base64,([\w+/=]+)", picture(made))[1]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn))).convert("L"))
     assert pixels.shape == (33, 33)
     assert (pixels[20:, 18] == 255).all(), "what comes later is white"
     order = np.argsort(made.weights)

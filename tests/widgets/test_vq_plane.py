@@ -56,7 +56,7 @@ def test_no_half_step_makes_it_worse_and_it_settles():
         plane.step()
         plane.step()
         torch.testing.assert_close(plane.centroids, before)
-        assert plane.text().endswith("next:       nothing: k-means has settled")
+        assert plane.in_words().endswith("next:       nothing: k-means has settled")
 
 
 def test_a_small_example_by_hand():
@@ -69,7 +69,7 @@ def test_a_small_example_by_hand():
     assert plane.centroids.tolist() == [[0.5, 0.0], [10.5, 1.0]]
     assert plane.distortion == pytest.approx((0.25 + 0.25 + 1.25 + 1.25) / 4)
     assert plane.settled
-    assert plane.text().splitlines() == [
+    assert plane.in_words().splitlines() == [
         "codebook:   2 centroids, 1 bits a point, seed 0, 2 moved by hand",
         "distortion: 0.75 (mean squared distance of a point to its centroid)",
         "in use:     2 of 2; dead: none",
@@ -79,18 +79,18 @@ def test_a_small_example_by_hand():
 
 def test_bits_are_the_logarithm_of_the_codebook():
     assert [Plane(None, V).bits for V in (1, 2, 8, 16)] == [0, 1, 3, 4]
-    assert "2.58 bits a point" in Plane(None, 6).text()
+    assert "2.58 bits a point" in Plane(None, 6).in_words()
 
 
 def test_a_centroid_in_a_corner_dies_stays_where_it_is_and_is_drawn_otherwise():
     plane = Plane(None, 4, seed=1)
-    assert "dead: none" in plane.text()
+    assert "dead: none" in plane.in_words()
     assert drawing(picture(plane).source).count("stroke-dasharray") == 0
     plane.put(2, -100.0, -100.0)
     plane.finish()
     assert plane.dead == [2]
     assert plane.centroids[2].tolist() == [-100.0, -100.0]
-    assert "in use:     3 of 4; dead: 2" in plane.text()
+    assert "in use:     3 of 4; dead: 2" in plane.in_words()
     assert drawing(picture(plane).source).count("stroke-dasharray") == 1
 
 
@@ -133,12 +133,12 @@ def test_bad_input_is_told_in_one_sentence(points, V, message):
 
 def test_moves_of_what_is_not_there_are_refused_and_change_nothing():
     plane = Plane(None, 4)
-    before = plane.text()
+    before = plane.in_words()
     with pytest.raises(ValueError, match="no centroid 4: expected 0 to 3"):
         plane.put(4, 1.0, 1.0)
     with pytest.raises(ValueError, match="finite coordinates"):
         plane.put(1, float("nan"), 1.0)
-    assert plane.text() == before
+    assert plane.in_words() == before
 
 
 def test_fewer_points_than_centroids_and_points_on_a_line():
