@@ -39,7 +39,7 @@ def drawing(body: str, width: float, height: float, description: str) -> str:
         width, height: pixels of the shapes' ground.
         description: for screen readers; its lines become parts of one sentence.
     """
-    told = "; ".join(" ".join(line.split()) for line in description.splitlines())
+    told = description.replace("\n", "; ")
     attributes = f'role="img" aria-label="{html.escape(told, quote=True)}" style="width:100%;max-width:{width:g}px"'
     return document(body, width, height, attributes)
 

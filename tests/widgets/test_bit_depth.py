@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicgen_edu.widgets.bit_depth import BitDepthPanel, Listener, Settings, drawing, still
+from musicgen_edu.widgets.bit_depth import BitDepthPanel, Listener, Settings, picture, still
 
 RATE = 16000
 TIME = np.arange(3 * RATE) / RATE
@@ -65,7 +65,7 @@ def test_each_control_changes_its_setting_the_text_the_picture_and_the_sound(pan
         panel.listener.settings,
         panel.state_text(),
         panel.picture.value,
-        panel.status.value,
+        panel.words.value,
     )
     sound = heard(panel.after.value)
     getattr(panel, control).value = value
@@ -73,7 +73,7 @@ def test_each_control_changes_its_setting_the_text_the_picture_and_the_sound(pan
     assert told in panel.state_text().splitlines()[0]
     assert panel.state_text() != text
     assert panel.picture.value != picture
-    assert panel.status.value != status
+    assert panel.words.value != status
     assert not np.array_equal(heard(panel.after.value), sound)
 
 
@@ -148,7 +148,7 @@ def test_the_picture_says_in_words_what_it_shows_and_has_a_dot_for_each_sample(p
 @pytest.mark.parametrize("bits", [1, 2, 5])
 def test_few_levels_are_drawn_as_lines_and_the_dots_lie_on_them(bits):
     listener = Listener(CLIPS, RATE, Settings("low & <high>", bits=bits, sample_rate=8000))
-    page = drawing(listener)
+    page = picture(listener)
     lines = {float(y) for y in re.findall(r'<path d="M46[.0]* ([\d.]+) h320', page)}
     dots = {float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)"', page)}
     assert len(dots) >= 2
@@ -161,7 +161,7 @@ def test_every_control_is_labelled_and_names_are_shown_as_text(panel):
     assert len(controls) == 6
     assert all(w.description for w in controls)
     panel.clip.value = "low & <high>"
-    assert "<high>" not in panel.before.value + panel.picture.value + panel.status.value + still(panel.listener).data
+    assert "<high>" not in panel.before.value + panel.picture.value + panel.words.value + still(panel.listener).data
 
 
 def test_a_move_is_answered_within_a_tenth_of_a_second(panel):

@@ -116,7 +116,7 @@ def test_bad_input_is_named(codec, clips, inspector):
 
 
 def shown(panel) -> tuple[str, str, str, str]:
-    return panel.state_text(), panel.picture.value, panel.note.value, panel.player.value
+    return panel.state_text(), panel.picture.value, panel.words.value, panel.player.value
 
 
 def test_the_default_state_can_be_read(panel):
@@ -125,7 +125,7 @@ def test_the_default_state_can_be_read(panel):
         *(f"codebook {k}: as encoded, the clip's own codes, in their places" for k in range(4)),
         "untouched:  4 of 4 codebooks",
     ]
-    assert "Nothing is treated" in panel.note.value
+    assert "Nothing is treated" in panel.words.value
 
 
 @pytest.mark.parametrize("k", range(4))
@@ -136,7 +136,7 @@ def test_a_move_changes_text_picture_figures_and_sound(panel, k, treatment):
     after = shown(panel)
     assert all(a != b for a, b in zip(before, after, strict=True))
     assert f"codebook {k}: {treatment}" in panel.state_text()
-    assert "SI-SDR" in panel.note.value
+    assert "SI-SDR" in panel.words.value
     assert f"codebook {k} {treatment}" in panel.player.value
 
 
@@ -189,7 +189,7 @@ def test_every_control_is_labelled_and_names_are_shown_as_text(codec):
     controls = [child for child in valued if not isinstance(child, ipywidgets.HTML)]
     assert len(controls) == 5
     assert all(control.description for control in [*controls, panel.reset])
-    page = panel.picture.value + panel.note.value + panel.player.value + still(panel.inspector).data
+    page = panel.picture.value + panel.words.value + panel.player.value + still(panel.inspector).data
     assert "<script" not in page
 
 
@@ -212,7 +212,6 @@ def test_a_move_with_the_shipped_codec_is_answered_within_a_tenth_of_a_second():
             start = time.process_time()
             panel.codebooks[i % 4].value = list(TREATMENTS)[1 + (i // 4)]
             times.append(time.process_time() - start)
-            assert panel.milliseconds > 0
     finally:
         torch.set_num_threads(threads)
     assert median(times) < 0.1
