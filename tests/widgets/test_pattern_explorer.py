@@ -13,17 +13,10 @@ import pytest
 import torch
 
 from musicgen_edu.model.patterns import PATTERNS, num_steps, pattern_table
-from musicgen_edu.widgets.pattern_drawing import picture
-from musicgen_edu.widgets.pattern_explorer import (
-    FOUR,
-    PAUSE,
-    Exploration,
-    PatternExplorer,
-    attention_cost,
-    first_frame_steps,
-    still,
-)
-from musicgen_edu.widgets.pattern_sound import FRAMES, PatternSound
+from musicgen_edu.widgets.pattern_explorer import Exploration, PatternExplorer, PatternSound, picture, still
+from musicgen_edu.widgets.pattern_explorer.panel import PAUSE
+from musicgen_edu.widgets.pattern_explorer.sound import FRAMES
+from musicgen_edu.widgets.pattern_explorer.state import FOUR, attention_cost, first_frame_steps
 
 HOP = 320
 
@@ -73,7 +66,7 @@ def signs(svg: str, kind: str, sign: str) -> int:
 
 
 def test_the_default_state_can_be_read():
-    assert Exploration(K=2, T=3, now=2, k=1, t=1, view="two closely").text().splitlines() == [
+    assert Exploration(K=2, T=3, now=2, k=1, t=1, view="two closely").in_words().splitlines() == [
         "K = 2, T = 3, step 2 of 4, chosen: codebook 1, frame 1",
         "parallel: 2 of 3 steps done; first whole frame after 1 step = 20 ms; attention x1.0",
         "  4 codes known, 2 predicted now, 0 to come; the chosen code may see 2 and must ignore 3",
@@ -123,7 +116,7 @@ def test_cost_is_the_number_of_pairs_of_columns(name, cost):
 def test_a_fifth_pattern_is_one_function():
     exploration = Exploration(own={"by twos": lambda K, T: torch.arange(T) + 2 * torch.arange(K)[:, None]})
     exploration.move(view="two closely", second="by twos", K=3, T=4)
-    assert "by twos: 5 of 8 steps done; first whole frame after 5 steps = 100 ms" in exploration.text()
+    assert "by twos: 5 of 8 steps done; first whole frame after 5 steps = 100 ms" in exploration.in_words()
     with pytest.raises(ValueError, match="a name of its own"):
         Exploration(own={"delay": lambda K, T: torch.zeros(K, T)})
 
@@ -149,11 +142,11 @@ def test_what_cannot_be_chosen_is_one_sentence_and_changes_nothing(changes, mess
         "wide": lambda K, T: pattern_table("delay", K, T + 1),
     }
     exploration = Exploration(own=own)
-    before = exploration.text()
+    before = exploration.in_words()
     with pytest.raises(ValueError, match=message) as caught:
         exploration.move(**changes)
     assert "\n" not in str(caught.value)
-    assert exploration.text() == before
+    assert exploration.in_words() == before
 
 
 def test_when_sizes_shrink_the_moment_and_the_code_stay_inside():

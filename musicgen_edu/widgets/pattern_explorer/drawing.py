@@ -1,4 +1,4 @@
-"""The pattern explorer as one SVG string, and its words as HTML.
+"""The pattern explorer as one SVG string, and its words and player as HTML.
 
 Fill says when a code is written (solid: known; framed: now; hatched: to come), a sign says what the chosen code
 may use (dot: may be seen; cross: must be ignored; diamond: the code itself). Each kind of cell is a single path, so a
@@ -8,18 +8,16 @@ picture of a thousand cells stays small and is drawn in milliseconds.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..figures.svg import GREY, INK, LIT, PAPER, label
-from ..model.patterns import holds_code, num_steps
-
-if TYPE_CHECKING:
-    from .pattern_explorer import Exploration
+from ...figures.players import player_html
+from ...figures.svg import EMPTY, GREY, INK, LIT, MARKED, PAPER, SOFT, drawing, label, png, words_at
+from ...model.patterns import holds_code, num_steps
+from ..page import status, still_page
+from .state import Exploration
 
 WIDTH, MARGIN = 920, 10
-KNOWN, NOW, EMPTY = "#8fa8d0", "#ffe9a8", "#d4d4da"
 SIGNS = {"seen": "•", "ignored": "×", "chosen": "◆"}
 HEAD, FOOT, LEGEND = 60, 36, 40
 
@@ -39,40 +37,25 @@ def picture(exploration: Exploration) -> str:
             body += _head(exploration, name, MARGIN, y)
             body += _by_frame(exploration, name, MARGIN, y + HEAD, 380, height)
             body += _by_column(exploration, name, MARGIN + 400, y + HEAD, WIDTH - 400 - 2 * MARGIN, height)
-    total = LEGEND + panel * 2 + 4
-    described = " ".join(
-        f"{name}: {exploration.facts(name)}; {exploration.glance(name)}." for name in exploration.shown
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total:.0f}" role="img" '
-        f'aria-label="Step {exploration.choice.now}. {html.escape(described, quote=True)}" '
-        f'style="width:100%;max-width:{WIDTH}px" font-family="DejaVu Sans, Verdana, sans-serif" fill="{INK}">'
-        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>{body}</svg>'
-    )
-
-
-def _text(x: float, y: float, text: str, size: float = 12, weight: str = "normal", anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'dominant-baseline="central">{html.escape(text)}</text>'
-    )
+    told = " ".join(f"{name}: {exploration.facts(name)}; {exploration.glance(name)}." for name in exploration.shown)
+    return drawing(body, WIDTH, LEGEND + panel * 2 + 4, f"Step {exploration.choice.now}. {told}")
 
 
 def _legend() -> str:
     """The three fills and the three signs in one row, with their words."""
     x, y, body = MARGIN + 4.0, 11.0, ""
     for kind, words in (("known", "known"), ("now", "predicted in this step"), ("later", "to come")):
-        body += _fills({kind: [(x, y)]}, 20, 20) + _text(x + 26, y + 10, words)
+        body += _fills({kind: [(x, y)]}, 20, 20) + words_at(x + 26, y + 10, words)
         x += 44 + 6.7 * len(words)
     for kind, words in (("chosen", "the code you look at"), ("seen", "it may see"), ("ignored", "it must ignore")):
-        body += _signs({kind: [(x, y)]}, 20, 20) + _text(x + 24, y + 10, words)
+        body += _signs({kind: [(x, y)]}, 20, 20) + words_at(x + 24, y + 10, words)
         x += 42 + 6.7 * len(words)
     return body
 
 
 def _head(exploration: Exploration, name: str, x: float, y: float) -> str:
     facts = exploration.facts(name).split("; ")
-    return _text(x, y + 16, f"{name}: {facts[0]}", 14, "bold") + _text(x, y + 34, "; ".join(facts[1:]), 12)
+    return words_at(x, y + 16, f"{name}: {facts[0]}", 14, weight="bold") + words_at(x, y + 34, "; ".join(facts[1:]))
 
 
 def _kinds(exploration: Exploration, name: str, places: list[list[tuple[float, float]]]) -> tuple[dict, dict]:
@@ -101,8 +84,8 @@ def _fills(cells: dict[str, list[tuple[float, float]]], width: float, height: fl
     looks = {
         "special": (EMPTY, PAPER, 0.8),
         "later": (PAPER, GREY, 0.8),
-        "known": (KNOWN, PAPER, 0.8),
-        "now": (NOW, INK, 2.6 if width > 6 else 1.2),
+        "known": (SOFT, PAPER, 0.8),
+        "now": (MARKED, INK, 2.6 if width > 6 else 1.2),
     }
     for kind, (fill, stroke, thick) in looks.items():
         places = cells.get(kind, [])
@@ -155,7 +138,7 @@ def _by_frame(exploration: Exploration, name: str, x: float, y: float, room: flo
         body += label(x + left - 10, y + (k + 0.5) * height, str(k), 11)
     for t in range(0, T, 1 if width >= 18 else 2):
         body += label(x + left + (t + 0.5) * width, y + K * height + 9, str(t), 11)
-    body += _text(x, y - 6, "codebook", 11) + _text(x + left, y + K * height + 24, "frame", 11)
+    body += words_at(x, y - 6, "codebook", 11) + words_at(x + left, y + K * height + 24, "frame", 11)
     return body
 
 
@@ -182,13 +165,31 @@ def _by_column(exploration: Exploration, name: str, x: float, y: float, room: fl
         words = f"columns 0 to {now} are read, column {now + 1} is written"
     else:
         words = "the sequence is complete"
-    return body + _text(x, below + 18, f"{words}; grey: special token", 11)
+    return body + words_at(x, below + 18, f"{words}; grey: special token", 11)
 
 
-def words(exploration: Exploration, error: str = "") -> str:
-    """What the picture shows, a line for each pattern, as HTML; or an error, told by a word and a frame."""
-    if error:
-        frame = "border:2px solid currentColor;padding:4px 8px;margin:4px 0"
-        return f'<div role="alert" style="{frame}"><b>Error.</b> {html.escape(error)}</div>'
+def words(exploration: Exploration) -> str:
+    """What the picture shows, a line for each pattern."""
     lines = [f"<b>{html.escape(name)}</b>: {html.escape(exploration.glance(name))}." for name in exploration.shown]
-    return f'<div role="status" style="line-height:1.5">{"<br>".join(lines)}</div>'
+    return status("<br>".join(lines))
+
+
+def player(exploration: Exploration) -> str:
+    """What is known by now as sound, above its spectrogram, and how it was made; words where there is none to hear."""
+    sound, told = exploration.sound, exploration.listening()
+    if sound is None:
+        return ""
+    note = f"<div><small>{html.escape(sound.note())}</small></div>"
+    counts = sound.counts(exploration.known(exploration.choice.heard))
+    if not exploration.audible or not counts.any():
+        return f"<div>Sound: {html.escape(told)}.</div>{note}"
+    spectrogram = (
+        '<img alt="mel spectrogram: time to the right, frequency upwards" style="display:block;width:100%;height:90px;'
+        f'max-width:640px;image-rendering:pixelated" src="{png(sound.shades(counts))}">'
+    )
+    return player_html(sound.audio(counts), sound.sample_rate, told, spectrogram=False) + spectrogram + note
+
+
+def still(exploration: Exploration):
+    """Picture, words and sound without controls."""
+    return still_page(picture(exploration), words(exploration), player(exploration))
