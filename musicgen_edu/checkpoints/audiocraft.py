@@ -156,7 +156,7 @@ def lm_sizes(weights: Mapping[str, Tensor], settings: Mapping[str, Any], state: 
     first = "decoder.model.decoder.layers.0.fc1.weight"
     return LMConfig(
         dim=table.shape[1],
-        heads=int(settings.get("transformer_lm.num_heads") or max(1, table.shape[1] // 64)),
+        num_heads=int(settings.get("transformer_lm.num_heads") or max(1, table.shape[1] // 64)),
         layers=len(layers),
         feed_forward=state.read(first).shape[0],
         num_codebooks=sum(name.startswith("decoder.model.decoder.embed_tokens.") for name in published),

@@ -125,7 +125,7 @@ def lm_config(config: dict) -> LMConfig:
         raise CheckpointError("this decoder scales its embeddings or does not use GELU: it is not MusicGen's")
     return LMConfig(
         dim=dim,
-        heads=decoder.get("num_attention_heads", 16),
+        num_heads=decoder.get("num_attention_heads", 16),
         layers=decoder.get("num_hidden_layers", 24),
         feed_forward=decoder.get("ffn_dim", 4096),
         num_codebooks=decoder.get("num_codebooks", 4),
@@ -165,7 +165,7 @@ def lm_dict(config: LMConfig) -> dict:
     return {
         "model_type": "musicgen_decoder",
         "hidden_size": config.dim,
-        "num_attention_heads": config.heads,
+        "num_attention_heads": config.num_heads,
         "num_hidden_layers": config.layers,
         "ffn_dim": config.feed_forward,
         "num_codebooks": config.num_codebooks,

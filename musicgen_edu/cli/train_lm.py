@@ -126,12 +126,12 @@ def model_config(arguments: argparse.Namespace, codec: EncodecModel, text_dim: i
     """The sizes that the options ask for, as far as the published format can say them."""
     from ..model.lm import CONFIGS, LMConfig
 
-    sizes = CONFIGS[arguments.size] if arguments.size else LMConfig(dim=192, heads=3, layers=6, feed_forward=640)
-    named = ("dim", "heads", "layers", "feed_forward")
-    chosen = {name: getattr(sizes, name) if getattr(arguments, name) is None else getattr(arguments, name)
-              for name in named}  # fmt: skip
-    if chosen["dim"] % 2 or chosen["dim"] % chosen["heads"]:
-        raise ValueError(f"--dim must be even and a multiple of --heads {chosen['heads']}, not {chosen['dim']}")
+    sizes = CONFIGS[arguments.size] if arguments.size else LMConfig(dim=192, num_heads=3, layers=6, feed_forward=640)
+    named = {"dim": "dim", "num_heads": "heads", "layers": "layers", "feed_forward": "feed_forward"}
+    given = {name: getattr(arguments, option) for name, option in named.items()}
+    chosen = {name: getattr(sizes, name) if value is None else value for name, value in given.items()}
+    if chosen["dim"] % 2 or chosen["dim"] % chosen["num_heads"]:
+        raise ValueError(f"--dim must be even and a multiple of --heads {chosen['num_heads']}, not {chosen['dim']}")
     K = codec.config.num_codebooks
     return LMConfig(
         **chosen,

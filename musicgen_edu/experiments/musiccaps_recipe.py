@@ -143,7 +143,8 @@ def training_settings(arguments: argparse.Namespace, frames: int) -> LMTraining:
 
 def model_config(arguments: argparse.Namespace, codec: EncodecModel, text_dim: int) -> LMConfig:
     """The configuration that was asked for, as wide at its two ends as codec and text encoder are."""
-    given = {name: getattr(arguments, name) for name in ("dim", "heads", "layers", "feed_forward")}
+    given = {name: getattr(arguments, name) for name in ("dim", "layers", "feed_forward")}
+    given["num_heads"] = arguments.heads
     K = codec.config.num_codebooks
     return replace(
         CONFIGS[arguments.config],

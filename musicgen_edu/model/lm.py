@@ -38,7 +38,7 @@ class MusicgenLM(nn.Module):
             config.num_codebooks, config.codebook_size + config.special_tokens, config.dim
         )
         self.decoder = Decoder(
-            config.dim, config.heads, config.layers, config.feed_forward, config.bias, config.final_norm
+            config.dim, config.num_heads, config.layers, config.feed_forward, config.bias, config.final_norm
         )
         widths = [config.text_dim] + [config.dim] * config.text_layers
         self.text_projection = nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(widths)))

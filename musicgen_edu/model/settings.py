@@ -63,7 +63,7 @@ class LMConfig:
     """
 
     dim: int = 1024  # D
-    heads: int = 16  # H
+    num_heads: int = 16  # H, of attention
     layers: int = 24
     feed_forward: int = 4096
     num_codebooks: int = 4  # K
@@ -84,8 +84,8 @@ class LMConfig:
 
 CONFIGS = {
     "small": LMConfig(),
-    "medium": LMConfig(dim=1536, heads=24, layers=48, feed_forward=6144),
-    "large": LMConfig(dim=2048, heads=32, layers=48, feed_forward=8192),
+    "medium": LMConfig(dim=1536, num_heads=24, layers=48, feed_forward=6144),
+    "large": LMConfig(dim=2048, num_heads=32, layers=48, feed_forward=8192),
 }
 _STUDENT = {
     "text_dim": 512,
@@ -95,8 +95,8 @@ _STUDENT = {
     "final_norm": False,
     "text_layers": 2,
 }
-CONFIGS["MusicGen-1"] = LMConfig(dim=1024, heads=8, layers=8, feed_forward=2048, **_STUDENT)
-CONFIGS["MusicGen-2"] = LMConfig(dim=2048, heads=16, layers=16, feed_forward=4096, **_STUDENT)
+CONFIGS["MusicGen-1"] = LMConfig(dim=1024, num_heads=8, layers=8, feed_forward=2048, **_STUDENT)
+CONFIGS["MusicGen-2"] = LMConfig(dim=2048, num_heads=16, layers=16, feed_forward=4096, **_STUDENT)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from musicgen_edu.model.lm import LMConfig, MusicgenLM
 
 @pytest.fixture
 def model() -> MusicgenLM:
-    config = LMConfig(dim=24, heads=3, layers=2, feed_forward=40, codebook_size=16, text_dim=8, max_steps=32)
+    config = LMConfig(dim=24, num_heads=3, layers=2, feed_forward=40, codebook_size=16, text_dim=8, max_steps=32)
     model = MusicgenLM(config).eval().requires_grad_(False)
     for parameter in model.parameters():  # weights that make a difference between columns
         parameter.copy_(torch.randn_like(parameter) / 3)

@@ -238,7 +238,7 @@ def test_sizes_and_settings_are_what_the_options_say(options, sizes, tiny_codec)
         ["train-lm", "--out", "out", *options.split(), *EVERYTHING, "--batch", "3", "--steps", "9", "--seconds", "10"]
     )
     config = model_config(arguments, tiny_codec, 768)
-    assert (config.dim, config.heads, config.layers, config.feed_forward) == sizes
+    assert (config.dim, config.num_heads, config.layers, config.feed_forward) == sizes
     assert config.text_layers == (0 if config.dim == 768 else 1)  # as the published format has it
     assert (config.max_steps, config.text_dim, config.codebook_size) == (503, 768, 1024)
     settings = training_settings(arguments, 500)

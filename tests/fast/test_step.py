@@ -15,7 +15,7 @@ from musicgen_edu.model.lm import GenerationState
 @torch.no_grad()
 def test_a_single_step_equals_the_decoder(bias, rows):
     """With and without biases, with no, some or all rows conditioned."""
-    model = random_lm(dim=24, heads=3, layers=4, feed_forward=40, bias=bias)
+    model = random_lm(dim=24, num_heads=3, layers=4, feed_forward=40, bias=bias)
     for parameter in model.decoder.parameters():  # norms and biases that are not 1 and 0
         parameter.copy_(torch.randn_like(parameter) / 4)
     decoder, weights, conditions = model.decoder, StepWeights.of(model), random_conditions(model, rows)
@@ -36,7 +36,7 @@ def test_a_single_step_equals_the_decoder(bias, rows):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("rows", [0, 2, 5])
 def test_the_static_step_equals_the_single_step(bias, rows):
-    model = random_lm(dim=24, heads=3, layers=4, feed_forward=40, bias=bias)
+    model = random_lm(dim=24, num_heads=3, layers=4, feed_forward=40, bias=bias)
     for parameter in model.decoder.parameters():
         parameter.copy_(torch.randn_like(parameter) / 4)
     decoder, conditions, weights = model.decoder, random_conditions(model, rows), StepWeights.of(model, 5)

@@ -8,7 +8,7 @@ from musicgen_edu.model.decoder import Condition, LayerCondition
 from musicgen_edu.model.lm import LMConfig, MusicgenLM
 
 SIZES = {
-    "dim": 32, "heads": 4, "layers": 3, "feed_forward": 48, "codebook_size": 16, "text_dim": 20, "max_steps": 16,
+    "dim": 32, "num_heads": 4, "layers": 3, "feed_forward": 48, "codebook_size": 16, "text_dim": 20, "max_steps": 16,
 }  # fmt: skip
 
 

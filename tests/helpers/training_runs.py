@@ -50,7 +50,9 @@ def small_model(frozen: bool = False, dropout: float = 0.0) -> TextToCodes:
     """The same fresh weights at each call."""
     text = text_encoder(dropout)
     torch.manual_seed(5)
-    lm = MusicgenLM(LMConfig(dim=32, heads=2, layers=2, feed_forward=64, codebook_size=V, text_dim=16, max_steps=64))
+    lm = MusicgenLM(
+        LMConfig(dim=32, num_heads=2, layers=2, feed_forward=64, codebook_size=V, text_dim=16, max_steps=64)
+    )
     return TextToCodes(text, lm, frozen)
 
 

@@ -158,7 +158,7 @@ def test_parameter_counts_of_the_student_project(name, count):
 
 def test_the_student_configuration_runs_with_cache_and_without_words():
     config = LMConfig(
-        dim=16, heads=2, layers=2, feed_forward=24, codebook_size=8, text_dim=6, max_steps=16, special_tokens=2,
+        dim=16, num_heads=2, layers=2, feed_forward=24, codebook_size=8, text_dim=6, max_steps=16, special_tokens=2,
         bias=True, head_bias=True, final_norm=False, text_layers=2,
     )  # fmt: skip
     model = MusicgenLM(config).eval()
@@ -215,7 +215,7 @@ def test_bad_input_is_named(pair):
     with pytest.raises(ValueError, match="D = 32, not 5"):
         ours(torch.zeros(1, 4, 2, dtype=torch.int64), torch.zeros(1, 3, 5))
     with pytest.raises(ValueError, match="multiple of the number of heads"):
-        MusicgenLM(LMConfig(dim=10, heads=3))
+        MusicgenLM(LMConfig(dim=10, num_heads=3))
 
 
 def test_loss_is_the_mean_over_codebooks_of_the_mean_over_valid_positions():

@@ -92,7 +92,7 @@ def one_attention(config):
 
 def heads_apart(config):
     """Four matrices D * D for each head."""
-    return _layers(config, attention=8 * config.heads)
+    return _layers(config, attention=8 * config.num_heads)
 
 
 def text_wide_keys(config):

@@ -47,7 +47,7 @@ EXAMPLES = (  # enough to tell all answers on record apart
 def _published(layers: int, K: int) -> list[str]:
     """Every key of the language model in the published file, by way of the library's own model."""
     with torch.device("meta"):
-        model = MusicgenLM(LMConfig(dim=8, heads=1, layers=layers, feed_forward=8, num_codebooks=K, text_dim=4))
+        model = MusicgenLM(LMConfig(dim=8, num_heads=1, layers=layers, feed_forward=8, num_codebooks=K, text_dim=4))
     return [one for name in model.state_dict() for one in published_names(name, K)]
 
 

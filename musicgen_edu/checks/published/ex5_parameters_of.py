@@ -12,7 +12,7 @@ from .. import Exercise, Wrong, expect
 from . import _parameters as answers
 from ._parameters import PARTS
 
-SMALLEST = LMConfig(dim=2, heads=1, layers=1, feed_forward=3, num_codebooks=1, codebook_size=5, text_dim=3)
+SMALLEST = LMConfig(dim=2, num_heads=1, layers=1, feed_forward=3, num_codebooks=1, codebook_size=5, text_dim=3)
 
 
 def _sizes(**changes) -> LMConfig:

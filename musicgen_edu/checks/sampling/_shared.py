@@ -42,7 +42,7 @@ def two_distributions(target: Tensor, yours: Tensor, what: str) -> figures.Pictu
 
 def small_model() -> MusicgenLM:
     """Random weights, large enough for the text to change the order of the tokens."""
-    model = MusicgenLM(LMConfig(dim=16, heads=2, layers=1, feed_forward=24, num_codebooks=2, codebook_size=12,
+    model = MusicgenLM(LMConfig(dim=16, num_heads=2, layers=1, feed_forward=24, num_codebooks=2, codebook_size=12,
                                 text_dim=6, max_steps=16)).eval()  # fmt: skip
     with torch.no_grad():
         for weights in model.parameters():

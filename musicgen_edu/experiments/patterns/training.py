@@ -104,7 +104,7 @@ def new_model(data: CodeData, terms: Terms, seed: int) -> MusicgenLM:
     torch.manual_seed(seed)
     return MusicgenLM(
         LMConfig(
-            dim=terms.dim, heads=max(1, terms.dim // 32), layers=terms.layers, feed_forward=4 * terms.dim,
+            dim=terms.dim, num_heads=max(1, terms.dim // 32), layers=terms.layers, feed_forward=4 * terms.dim,
             num_codebooks=K, codebook_size=data.codebook_size, text_dim=1, max_steps=K * T + 1,
         )
     )  # fmt: skip

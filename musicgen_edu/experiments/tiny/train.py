@@ -58,7 +58,7 @@ TEXT = {  # T5Config
     "decoder_start_token_id": 0,
 }
 LM = LMConfig(
-    dim=192, heads=3, layers=6, feed_forward=640, codebook_size=1024, text_dim=TEXT["d_model"], max_steps=FRAMES
+    dim=192, num_heads=3, layers=6, feed_forward=640, codebook_size=1024, text_dim=TEXT["d_model"], max_steps=FRAMES
 )
 LM_TRAINING = LMTraining()
 # The key is decided in the first chord: in a long clip that is one position in hundreds, and the first stage learned
