@@ -15,8 +15,8 @@ from musicgen_edu import MusicGen
 from musicgen_edu.app.request import Limits
 from musicgen_edu.app.service import Models, Service
 from musicgen_edu.app.texts import TEXTS, TINY_EXAMPLES
-from musicgen_edu.widgets.live_sound import LiveServer, LiveSound
-from musicgen_edu.widgets.stream_player import _live
+from musicgen_edu.widgets.stream_player.drawing import live_player
+from musicgen_edu.widgets.stream_player.live_sound import LiveServer, LiveSound
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.browser
@@ -271,7 +271,7 @@ def test_the_notebook_player_keeps_its_place_while_the_sound_grows(context, serv
     page = context.new_page()
     try:
         page.goto(served)  # any page of this computer will do: others may not ask it for sounds
-        page.evaluate("html => { document.body.innerHTML = html }", _live(server.add(sound)))
+        page.evaluate("html => { document.body.innerHTML = html }", live_player(server.add(sound)))
         page.mouse.click(5, 5)  # browsers play nothing before that
         threading.Thread(target=page_feed, args=[sound], daemon=True).start()
         page.evaluate("() => { document.querySelector('audio').play() }")

@@ -19,8 +19,8 @@ import torch
 from musicgen_edu import MusicGen
 from musicgen_edu.model.audio import wav_bytes
 from musicgen_edu.widgets.generator import EXAMPLES, still
-from musicgen_edu.widgets.live_sound import LiveServer, LiveSound, wav_header
 from musicgen_edu.widgets.stream_player import Streamer, StreamPanel, StreamSettings
+from musicgen_edu.widgets.stream_player.live_sound import LiveServer, LiveSound, wav_header
 
 
 class Instrument:
