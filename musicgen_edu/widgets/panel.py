@@ -33,7 +33,7 @@ class Panel:
     """
 
     def __init__(self, state: State, rows: Sequence[ipywidgets.Widget], width: int):
-        self._state, self._quiet = state, False
+        self._state, self._setter = state, 0
         self.view = ipywidgets.VBox(list(rows), layout={"max_width": f"{width}px"})
 
     def _show(self, error: str = "") -> None:
@@ -46,7 +46,7 @@ class Panel:
 
     def _move(self, move: Callable, *arguments: object) -> None:
         """Make a move of the reader's, and show what has come of it."""
-        if self._quiet:
+        if self._is_setting:
             return
         error = ""
         try:
@@ -58,11 +58,15 @@ class Panel:
     @contextmanager
     def _setting(self) -> Iterator[None]:
         """Within, the panel itself sets its controls, and that is no move of the reader's."""
-        self._quiet = True
+        self._setter = threading.get_ident()  # what the reader does meanwhile comes in another thread, and counts
         try:
             yield
         finally:
-            self._quiet = False
+            self._setter = 0
+
+    @property
+    def _is_setting(self) -> bool:
+        return self._setter == threading.get_ident()
 
     def state_text(self) -> str:
         """What the panel shows, in words."""

@@ -17,12 +17,12 @@ import torch
 from musicgen_edu import MusicGen
 from musicgen_edu.model.patterns import interleave, pattern_table
 from musicgen_edu.model.sampling import Sampling, distribution, guide, uniform_numbers
-from musicgen_edu.widgets import sampling_desk_state
 from musicgen_edu.widgets.generator import EXAMPLES
-from musicgen_edu.widgets.sampling_desk import Desk, SamplingDesk, still
-from musicgen_edu.widgets.sampling_desk_choice import Choice
-from musicgen_edu.widgets.sampling_desk_drawing import BASE, LEFT, STRIP, TALL, picture
-from musicgen_edu.widgets.sampling_desk_state import EMPTY, KEPT_CAPTIONS, KEPT_CLIPS, divergence, entropy
+from musicgen_edu.widgets.sampling_desk import Desk, SamplingDesk, picture, still
+from musicgen_edu.widgets.sampling_desk import state as sampling_desk_state
+from musicgen_edu.widgets.sampling_desk.choice import Choice
+from musicgen_edu.widgets.sampling_desk.drawing import BASE, LEFT, STRIP, TALL
+from musicgen_edu.widgets.sampling_desk.state import EMPTY, KEPT_CAPTIONS, KEPT_CLIPS, divergence, entropy
 
 SECONDS, FRAMES = 0.8, 40
 
@@ -212,7 +212,7 @@ def test_entropy_and_divergence_on_small_numbers():
 
 def test_figures_are_told_for_all_three(desk, panel):
     desk.move(temperature=0.0)
-    rows = list(desk.figures())
+    rows = list(desk.measures())
     assert [row[0] for row in rows] == ["model with the text", "model without the text", "drawn from"]
     assert rows[0][1] == pytest.approx(entropy(desk.found.conditional))
     assert rows[0][4] == 0
@@ -258,11 +258,11 @@ def test_a_caption_is_read_once_and_a_few_are_kept(model, monkeypatch):
     ],
 )
 def test_what_cannot_be_chosen_is_one_sentence_and_changes_nothing(desk, changes, message):
-    before = desk.text(), picture(desk)
+    before = desk.in_words(), picture(desk)
     with pytest.raises(ValueError, match=message) as caught:
         desk.move(**{"codebook": 1, **changes})
     assert "\n" not in str(caught.value)
-    assert (desk.text(), picture(desk)) == before
+    assert (desk.in_words(), picture(desk)) == before
 
 
 # ---- the panel ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What the sampling desk of lesson 08 shows: one code of a clip, what it is drawn from, and clips made that way.
 
-`Desk` holds what is chosen and knows nothing of drawing. It asks the model once for each caption: a clip is generated,
+`Desk` asks the model once for each caption: a clip is generated,
 and read back with and without the text. A move then only chooses among the logits and puts them through
 `musicgen_edu.model.sampling`, as the generation loop does.
 """
@@ -10,22 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..fast.quick import QuickLM
-from ..figures.players import player_html
-from ..model.generation import delay_table, generate_codes
-from ..model.patterns import interleave, pattern_table, undo_logits
-from ..model.sampling import Sampling, check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
-from ..model.text import check_prompts
-from .generator import EXAMPLES, LARGEST_SEED
-from .sampling_desk_choice import AXES, Choice, Clip
-
-if TYPE_CHECKING:
-    from ..musicgen import MusicGen
+from ...fast.quick import QuickLM
+from ...model.generation import delay_table, generate_codes
+from ...model.patterns import interleave, pattern_table, undo_logits
+from ...model.sampling import Sampling, check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
+from ...model.text import check_prompts
+from ...musicgen import MusicGen
+from ..generator.state import EXAMPLES, LARGEST_SEED, sentence
+from .choice import AXES, Choice, Clip
 
 SECONDS, SHOWN, KEPT_CLIPS, KEPT_CAPTIONS = 4.0, 40, 6, 4
 EMPTY = "The caption is empty: write a few words, or choose an example."
@@ -148,10 +145,6 @@ class Desk:
             self._read[caption] = codes[0, :, :T].cpu(), logits[:, :, :T].cpu()
         return self._read[caption]
 
-    # ---- what is shown -------------------------------------------------------------------------------------------
-
-    FIGURES = ("entropy", "tokens kept", "likeliest", "KL from the model with the text")
-
     @property
     def shown(self) -> Tensor:
         """The likeliest tokens, int64 [at most 40], likeliest first."""
@@ -172,7 +165,7 @@ class Desk:
         """How many tokens may be drawn."""
         return int((self.found.after > 0).sum())
 
-    def figures(self) -> Iterator[tuple[str, float, int, float, float]]:
+    def measures(self) -> Iterator[tuple[str, float, int, float, float]]:
         """For each distribution its name, entropy in bits, tokens, largest probability and KL divergence in bits."""
         found = self.found
         for name, values in (
@@ -183,16 +176,9 @@ class Desk:
             kl = divergence(values, found.conditional)
             yield name, entropy(values), int((values > 0).sum()), float(values.max()), kl
 
-    def table(self) -> list[tuple[str, list[str]]]:
-        """The figures in words, a row for each distribution."""
-        return [
-            (name, [f"{bits:.2f} bits", str(count), f"{largest:.1%}", f"{kl:.2f} bits"])
-            for name, bits, count, largest, kl in self.figures()
-        ]
-
     def measured(self) -> str:
         """One sentence on what a token is drawn from."""
-        *_, (_, bits, count, largest, kl) = self.figures()
+        *_, (_, bits, count, largest, kl) = self.measures()
         return (
             f"Drawn from {count} of {self.V} tokens: {bits:.2f} bits, the likeliest {largest:.1%}, "
             f"{kl:.2f} bits from the model with the text."
@@ -207,7 +193,7 @@ class Desk:
             f"{self.found.after[self.token]:.1%}. The clip that is looked at has token {there}."
         )
 
-    def text(self) -> str:
+    def in_words(self) -> str:
         """What was chosen, in words; nothing that depends on the weights, or on the length before there is a clip."""
         c, last = self.choice, "none yet"
         if self.clips:
@@ -215,8 +201,6 @@ class Desk:
             last = f"{len(self.clips)} kept, the last of {seconds:g} s: {self.clips[-1].made_with}"
         where = f"codebook {c.codebook} of 0 to {self.codebooks - 1}, frame {c.frame}"
         return "\n".join([f"looks at: {where}", f"settings: {c}", f"clips:    {last}"])
-
-    # ---- clips ---------------------------------------------------------------------------------------------------
 
     def generate(self, progress: Callable[[int, int], None] | None = None) -> bool:
         """Generate a clip with what is chosen; true if it was finished, otherwise `status` and `message` say why not.
@@ -233,11 +217,10 @@ class Desk:
             )
             audio = self.model.codec.decode(codes)[0].cpu()
         except Exception as error:  # whatever went wrong, the reader gets a sentence and keeps the clips
-            self.status, self.message = "error", f"{str(error).strip() or type(error).__name__}".splitlines()[0]
+            self.status, self.message = "error", sentence(error)
             return False
         self._made += 1
-        player = player_html(audio, self.model.sample_rate, f"Clip {self._made}: {choice}")
-        self.clips = [*self.clips, Clip(self._made, choice, audio, player)][-KEPT_CLIPS:]
+        self.clips = [*self.clips, Clip(self._made, choice, audio, self.model.sample_rate)][-KEPT_CLIPS:]
         self.status, self.message = "done", f"Clip {self._made} is done: {choice}."
         return True
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
-from ..model.sampling import Sampling
-from .generator import EXAMPLES
+from ...model.sampling import Sampling
+from ..generator.state import EXAMPLES
 
 AXES = ("probability", "square root")  # of the picture; under roots a sure model's other tokens can be seen too
 
@@ -52,13 +51,14 @@ class Choice:
         return ", ".join([caption[1], guidance[1], *(f"{name} {value}" for name, value in others)])
 
 
-class Clip(NamedTuple):
-    """A clip that was generated: its number, what it was made with, float32 [C, N], and its player as HTML."""
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip that was generated: its number, what it was made with, float32 [C, N], and its rate in Hz."""
 
     number: int
     made_with: Choice
     audio: Tensor
-    player: str
+    sample_rate: int
 
 
 def compare(first: Clip, second: Clip) -> str:

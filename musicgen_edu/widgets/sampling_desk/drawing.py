@@ -8,16 +8,14 @@ itself thinks: a ring with the text, a cross without it. A triangle stands over 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
-from ..figures.svg import GREY, INK, LIT, PALE, PAPER, label
-from .sampling_desk_state import SHOWN
+from ...figures.players import player_html
+from ...figures.svg import GREY, INK, LIT, PALE, PAPER, RULE, SOFT, drawing, label, words_at
+from ..page import empty_place, message, status, still_page
+from .choice import Clip
+from .state import KEPT_CLIPS, SHOWN, Desk
 
-if TYPE_CHECKING:
-    from .sampling_desk_choice import Clip
-    from .sampling_desk_state import Desk
-
-KEPT, RULE = "#8fa8d0", "#dcdce2"
 LEFT, TOP, STRIP, TALL, GAP, BOX = 58, 92, 19, 250, 66, 76
 WIDTH, HEIGHT = LEFT + SHOWN * STRIP + GAP + BOX + 52, TOP + TALL + 66
 BASE, BOX_LEFT = TOP + TALL, LEFT + SHOWN * STRIP + GAP
@@ -25,21 +23,8 @@ BASE, BOX_LEFT = TOP + TALL, LEFT + SHOWN * STRIP + GAP
 
 def picture(desk: Desk) -> str:
     """The state as an SVG string."""
-    described = "; ".join([*desk.text().splitlines()[:2], desk.measured()])  # the clips are not in the picture
-    body = _legend(desk) + _bars(desk) + _rest(desk)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(described, quote=True)}" style="width:100%;max-width:{WIDTH}px" '
-        f'font-family="DejaVu Sans, Verdana, sans-serif" fill="{INK}">'
-        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>{body}</svg>'
-    )
-
-
-def _text(x: float, y: float, text: str, size: float = 12, anchor: str = "start", more: str = "") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" dominant-baseline="central" '
-        f"{more}>{html.escape(text)}</text>"
-    )
+    told = [*desk.in_words().splitlines()[:2], desk.measured()]  # the clips are not in the picture
+    return drawing(_legend(desk) + _bars(desk) + _rest(desk), WIDTH, HEIGHT, "\n".join(told))
 
 
 def _legend(desk: Desk) -> str:
@@ -47,7 +32,7 @@ def _legend(desk: Desk) -> str:
     c = desk.choice
     title = f"codebook {c.codebook} of frame {c.frame}: the tokens, likeliest first"
     title += "; heights are square roots" if c.axis == "square root" else ""
-    body = _text(12, 18, title, 14, "start", 'font-weight="bold"')
+    body = words_at(12, 18, title, 14, weight="bold")
     x, y = 14.0, 46.0
     for kind, words in (
         ("kept", "may be drawn"),
@@ -60,7 +45,7 @@ def _legend(desk: Desk) -> str:
             body += _boxes(kind, [(x, y + 8, 16, 16)])
         else:
             body += _signs(kind, [(x + 8, y + (6 if kind == "drawn" else 0))])
-        body += _text(x + 24, y, words)
+        body += words_at(x + 24, y, words)
         x += 48 + 7.1 * len(words)
     return body
 
@@ -97,7 +82,7 @@ def _bars(desk: Desk) -> str:
 def _name(x: float, token: int, told: str) -> str:
     """A token's number below its bar, and what is told where the mouse rests on it."""
     middle, y = x + STRIP / 2, BASE + 8
-    number = _text(middle, y, str(token), 10, "end", f'transform="rotate(-90 {middle:.1f} {y})"')
+    number = words_at(middle, y, str(token), 10, "end", more=f' transform="rotate(-90 {middle:.1f} {y})"')
     return (
         f'{number}<rect x="{x}" y="{TOP}" width="{STRIP}" height="{TALL + 40}" fill="none" pointer-events="all">'
         f"<title>{told}</title></rect>"
@@ -113,12 +98,12 @@ def _axis(top: float, root: bool) -> str:
         step = next(step for step in _ROUND if top / step <= 6)
         places = [i * step for i in range(1, int(top / step) + 1)]
         heights = [place / top for place in places]
-    body = f'<path d="M{LEFT} {BASE}h{SHOWN * STRIP}" stroke="{INK}"/>' + _text(LEFT - 6, BASE, "0%", 11, "end")
+    body = f'<path d="M{LEFT} {BASE}h{SHOWN * STRIP}" stroke="{INK}"/>' + words_at(LEFT - 6, BASE, "0%", 11, "end")
     for place, part in zip(places, heights, strict=True):
         y = BASE - TALL * part
         body += f'<path d="M{LEFT} {y:.1f}h{SHOWN * STRIP}" stroke="{RULE}"/>'
-        body += _text(LEFT - 6, y, f"{100 * place:g}%", 11, "end")
-    return body + _text(LEFT + SHOWN * STRIP / 2, BASE + 52, "token", 12, "middle")
+        body += words_at(LEFT - 6, y, f"{100 * place:g}%", 11, "end")
+    return body + words_at(LEFT + SHOWN * STRIP / 2, BASE + 52, "token", 12, "middle")
 
 
 _ROUND = [digit * 10.0**power for power in range(-6, 1) for digit in (1, 2, 5)]
@@ -133,7 +118,7 @@ def _rest(desk: Desk) -> str:
     rest = desk.rest
     body = f'<rect x="{BOX_LEFT}" y="{TOP}" width="{BOX}" height="{TALL}" fill="{PALE}" stroke="{GREY}"/>'
     for part in (0.0, 0.5, 1.0):
-        body += _text(BOX_LEFT + BOX + 6, BASE - part * TALL, f"{part:.0%}", 11)
+        body += words_at(BOX_LEFT + BOX + 6, BASE - part * TALL, f"{part:.0%}", 11)
     half = BOX / 2
     body += _boxes("kept", [(BOX_LEFT + 5, BASE, half - 8, TALL * rest["after"])])
     body += _boxes("cut", [(BOX_LEFT + half + 3, BASE, half - 8, TALL * rest["cut"])])
@@ -151,7 +136,7 @@ def _boxes(kind: str, boxes: list[tuple[float, float, float, float]]) -> str:
     if not boxes:
         return ""
     outline = "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{-h:.2f}h{-w:.1f}z" for x, y, w, h in boxes)
-    fill, stroke = (KEPT, LIT) if kind == "kept" else (PAPER, INK)
+    fill, stroke = (SOFT, LIT) if kind == "kept" else (PAPER, INK)
     body = f'<path class="{kind}" d="{outline}" fill="{fill}" stroke="{stroke}"/>'
     if kind == "cut":
         body += f'<path d="{"".join(_hatch(*box) for box in boxes)}" stroke="{INK}" stroke-width="0.8"/>'
@@ -186,36 +171,33 @@ def _signs(kind: str, places: list[tuple[float, float]]) -> str:
     return f'<path class="{kind}" d="{triangles}" fill="{LIT}" stroke="{INK}"/>'
 
 
-# ---- words and clips ---------------------------------------------------------------------------------------------
+CELL = "text-align:right;padding:2px 12px"
+MEASURES = ("", "entropy", "tokens kept", "likeliest", "KL from the model with the text")
 
 
 def words(desk: Desk) -> str:
-    """What is measured, as a table, and one sentence on the token, as HTML."""
-    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in ("", *desk.FIGURES))
+    """What is measured, as a table, and one sentence on the token."""
+    head = "".join(f'<th scope="col" style="{CELL}">{name}</th>' for name in MEASURES)
     rows = ""
-    for name, figures in desk.table():
-        cells = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in figures)
-        rows += f'<tr><th scope="row" style="{_CELL}">{name}</th>{cells}</tr>'
-    return (
-        f'<div role="status" style="line-height:1.5"><table style="margin:0"><tr>{head}</tr>{rows}</table>'
-        f"{html.escape(desk.drawing())}</div>"
-    )
+    for name, bits, count, largest, divergence in desk.measures():
+        told = (f"{bits:.2f} bits", str(count), f"{largest:.1%}", f"{divergence:.2f} bits")
+        cells = "".join(f'<td style="{CELL}">{one}</td>' for one in told)
+        rows += f'<tr><th scope="row" style="{CELL}">{name}</th>{cells}</tr>'
+    return status(f'<table style="margin:0"><tr>{head}</tr>{rows}</table>{html.escape(desk.drawing())}')
 
 
-_CELL = "text-align:right;padding:2px 12px"
+@lru_cache(maxsize=KEPT_CLIPS)
+def player(clip: Clip) -> str:
+    """A clip and its spectrogram, which takes too long to be drawn for each choice."""
+    return player_html(clip.audio, clip.sample_rate, f"Clip {clip.number}: {clip.made_with}")
 
 
-def message(text: str, error: bool = False) -> str:
-    """One sentence as HTML. An error is told by a word and a frame, not by colour alone."""
-    if error:
-        frame = "border:2px solid currentColor;padding:4px 8px;margin:4px 0"
-        return f'<div role="alert" style="{frame}"><b>Error.</b> {html.escape(text)}</div>'
-    return f'<div role="status" style="line-height:1.5">{html.escape(text)}</div>'
+def place(clip: Clip | None, letter: str) -> str:
+    """A clip below the letter of its place, or an empty place."""
+    return empty_place(f"Clip {letter} appears here.") if clip is None else f"<b>{letter}</b>{player(clip)}"
 
 
-def clip_html(clip: Clip | None, letter: str) -> str:
-    """A clip's player below the letter of its place, or a dashed box where there is none."""
-    if clip is None:
-        dashed = "border:1px dashed currentColor;padding:24px;text-align:center;margin:8px 0"
-        return f'<div style="{dashed}">Clip {letter} appears here.</div>'
-    return f"<b>{letter}</b>{clip.player}"
+def still(desk: Desk):
+    """Settings, picture, figures and the last clips without controls."""
+    clips = "".join(player(clip) for clip in desk.clips[-2:])
+    return still_page(message(desk.in_words()), picture(desk), words(desk), clips)
