@@ -16,23 +16,25 @@ from torch import Tensor
 
 from ..model.audio import wav_bytes, write_audio
 from .layout import NUMBERS, Layout
-from .request import Refused, Request, recording_seconds
+from .recording import recording_seconds
+from .request import Refused, Request
 from .service import News, Service
 from .texts import EXAMPLES, TINY_EXAMPLES, say
 
 LAST_PIECE = 2048  # samples, two frames of AAC
 ENCODER_SECONDS = 0.03  # what it takes over a chunk
+QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}  # for what does no work
 PAUSE = "() => document.querySelectorAll('#player audio').forEach(sound => sound.pause())"
 SPEAK = "language => { document.documentElement.lang = language }"  # for screen readers, and the forms of characters
 
 
 def news_html(news: News, language: str) -> str:
     """News as HTML that screen readers tell; an error is told by a word and a frame, not by colour alone."""
-    lines = "<br>".join(html.escape(say(language, key, **values)) for key, values in news.lines)
+    told = "<br>".join(html.escape(say(language, key, **values)) for key, values in news.sentences)
     bar = f'<progress max="1" value="{news.share:.3f}"></progress>' if news.state == "working" else ""
     if news.state == "error":
-        return f'<div class="news error" role="alert"><b>{html.escape(say(language, "error"))}</b> {lines}</div>'
-    return f'<div class="news {news.state}" role="status">{lines}{bar}</div>'
+        return f'<div class="news error" role="alert"><b>{html.escape(say(language, "error"))}</b> {told}</div>'
+    return f'<div class="news {news.state}" role="status">{told}{bar}</div>'
 
 
 def stream_pieces(sound: Tensor, sample_rate: int) -> list[bytes]:
@@ -45,48 +47,62 @@ def stream_pieces(sound: Tensor, sample_rate: int) -> list[bytes]:
     return [wav_bytes(part, sample_rate) for part in (sound[..., :cut], sound[..., cut:]) if part.shape[-1]]
 
 
-class Page(Layout):
-    """The components, and what happens when one is used.
+class Page:
+    """The layout, and what happens when one of its components is used.
 
     Args:
         service: what meets the requests.
     """
 
     def __init__(self, service: Service):
-        super().__init__(service)
+        self.service, self.layout = service, Layout(service)
+        self.blocks = self.layout.blocks
         self.folder = tempfile.TemporaryDirectory(prefix="musicgen-edu-app-")  # of the WAV files being handed out
         self.stops: dict[str, threading.Event] = {}  # of the visitors whose request is being met
         self.languages: dict[str, str] = {}  # of all visitors: one may switch while a request is being met
         with self.blocks:
-            self._connect()
+            self._connect_request()
+            self._connect_words()
+            self._connect_recording()
+            self.blocks.unload(self.leave)
 
-    def _connect(self) -> None:
-        quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        fields = [self.prompt, *(getattr(self, name) for name in NUMBERS), self.model, self.recording, self.language]
-        outcome = [self.player, self.download, self.news, self.told, self.generate, self.stop]
-        self.generate.click(None, js=PAUSE)  # the last clip; before `work`, for a page does one thing after the other
-        self.generate.click(
-            self.work, fields, outcome, concurrency_limit=None, show_progress="hidden", api_name="generate"
+    def _connect_request(self) -> None:
+        at = self.layout
+        numbers = [getattr(at, name) for name in NUMBERS]
+        outcome = [at.player, at.download, at.news, at.told, at.generate, at.stop]
+        at.generate.click(None, js=PAUSE)  # the last clip; before `work`, for a page does one thing after the other
+        at.generate.click(
+            self.work,
+            [at.prompt, *numbers, at.model, at.recording, at.language],
+            outcome,
+            concurrency_limit=None,
+            show_progress="hidden",
+            api_name="generate",
         )
-        self.stop.click(self.end, None, None, js=PAUSE, **quick)
-        worded = [getattr(self, name) for name in self.words("en")]
+        at.stop.click(self.end, None, None, js=PAUSE, **QUICK)
+
+    def _connect_words(self) -> None:
+        at = self.layout
+        worded = [getattr(at, name) for name in at.words("en")]
         gr.on(
-            [self.language.change, self.model.change, self.blocks.load],
+            [at.language.change, at.model.change, at.blocks.load],
             self.reword,
-            [self.language, self.model, self.prompt, self.told, self.recording_told],
-            [*worded, self.hint, self.news, self.recording_note],
-            **quick,
+            [at.language, at.model, at.prompt, at.told, at.recording_told],
+            [*worded, at.hint, at.news, at.recording_note],
+            **QUICK,
         )
-        self.language.change(None, self.language, js=SPEAK)
-        self.prompt.change(self.tell_hint, [self.prompt, self.language], self.hint, **quick)
-        for place, rows in ((self.tiny_examples, TINY_EXAMPLES), (self.examples, EXAMPLES)):
-            place.click(self._example(rows), [place, self.language], self.prompt, **quick)
-        given = [self.recording, self.recording_told, self.recording_note, self.forget]
-        self.upload.upload(self.take, [self.upload, self.language], given, **quick)
-        self.forget.click(self.drop, None, given, **quick)
-        cleared = [self.prompt, self.hint, *given, self.player, self.download, self.news, self.told]
-        self.clear.click(self.wipe, self.language, cleared, **quick)
-        self.blocks.unload(self.leave)
+        at.language.change(None, at.language, js=SPEAK)
+        at.prompt.change(self.tell_hint, [at.prompt, at.language], at.hint, **QUICK)
+        for examples, rows in ((at.tiny_examples, TINY_EXAMPLES), (at.examples, EXAMPLES)):
+            examples.click(self._example(rows), [examples, at.language], at.prompt, **QUICK)
+
+    def _connect_recording(self) -> None:
+        at = self.layout
+        given = [at.recording, at.recording_told, at.recording_note, at.forget]
+        at.upload.upload(self.take, [at.upload, at.language], given, **QUICK)
+        at.forget.click(self.drop, None, given, **QUICK)
+        cleared = [at.prompt, at.hint, *given, at.player, at.download, at.news, at.told]
+        at.clear.click(self.wipe, at.language, cleared, **QUICK)
 
     def reword(
         self,
@@ -100,7 +116,7 @@ class Page(Layout):
         """The whole page in another language, or about another model."""
         self.languages[visitor.session_hash if visitor else ""] = language
         note = gr.skip() if recording_told is None else news_html(recording_told, language)
-        worded = self.words(language, model).values()
+        worded = self.layout.words(language, model).values()
         return [*worded, self.tell_hint(prompt, language), news_html(told, language), note]
 
     def tell_hint(self, prompt: str, language: str) -> dict:
@@ -118,10 +134,10 @@ class Page(Layout):
     def take(self, file: str, language: str) -> tuple[str | None, News, dict, dict]:
         """A recording that was uploaded, what to say of it, and whether it can be dropped again."""
         try:
-            line = ("recording", {"name": Path(file).name, "seconds": recording_seconds(file)})
-            news = News("ready", (line,))
+            told = ("recording", {"name": Path(file).name, "seconds": recording_seconds(file)})
+            news = News("ready", (told,))
         except Refused as refused:
-            file, news = None, News("error", (refused.line,))
+            file, news = None, News("error", (refused.sentence,))
         note = gr.update(value=news_html(news, language), visible=True)
         return file, news, note, gr.update(visible=file is not None)
 

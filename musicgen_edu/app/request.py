@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..model.audio import read_audio, sound_length
+from ..model.settings import Sampling
 
-if TYPE_CHECKING:
-    from ..musicgen import MusicGen
-
-Line = tuple[str, dict[str, object]]  # a key of `app_text` and the values of its sentence
+Sentence = tuple[str, dict[str, object]]  # a key of `texts.TEXTS`, and what its places are filled with
+WHOLE = ("seed", "top_k")
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,6 @@ class Limits:
         }
 
 
-WHOLE = ("seed", "top_k")
-
-
 @dataclass(frozen=True)
 class Request:
     """What a visitor asks for. Numbers are None where a field was left empty; only the seed may be."""
@@ -55,19 +48,24 @@ class Request:
     seconds: float | None = 8.0
     chunk_seconds: float | None = 1.5
     seed: int | None = None
-    guidance_scale: float | None = 3.0
-    top_k: int | None = 250
-    temperature: float | None = 1.0
+    guidance_scale: float | None = Sampling.guidance_scale
+    top_k: int | None = Sampling.top_k
+    temperature: float | None = Sampling.temperature
     model: str = "tiny"
     recording: str | None = None
 
+    @property
+    def sampling(self) -> Sampling:
+        """How codes are to be chosen; of a request that was checked."""
+        return Sampling(self.guidance_scale, self.temperature, int(self.top_k))
+
 
 class Refused(Exception):
-    """A request that cannot be met: a line for the visitor."""
+    """A request that cannot be met: a sentence for the visitor."""
 
     def __init__(self, key: str, **values: object):
         super().__init__(key)
-        self.line: Line = (key, values)
+        self.sentence: Sentence = (key, values)
 
 
 def check_request(request: Request, limits: Limits) -> None:
@@ -85,26 +83,3 @@ def check_request(request: Request, limits: Limits) -> None:
             raise Refused("out_of_range", label=name, low=low, high=high, value=f"{value:g}")
         elif name in WHOLE and value != int(value):
             raise Refused("not_whole", label=name, value=f"{value:g}")
-
-
-def recording_seconds(path: str | Path) -> float:
-    """How long a visitor's recording is, by its header; `Refused` if it is no sound."""
-    try:
-        samples, rate = sound_length(path)
-    except (ValueError, OSError) as error:
-        raise Refused("not_audio") from error
-    return samples / rate
-
-
-def read_recording(path: str | Path, seconds: float, model: MusicGen) -> dict[str, object]:
-    """The options of `MusicGen.stream` for a recording to go on from; `Refused` if the clip has no room for it."""
-    length, limit = recording_seconds(path), min(seconds, model.max_seconds)
-    if round(length * model.frame_rate) >= round(limit * model.frame_rate):
-        raise Refused("long_recording", seconds=length, limit=limit)
-    if length * model.frame_rate < 1:
-        raise Refused("short_recording", limit=1 / model.frame_rate)
-    try:
-        audio, rate = read_audio(path, mono=False)
-    except (ValueError, OSError) as error:
-        raise Refused("not_audio") from error
-    return {"prompt_audio": audio, "prompt_sample_rate": rate}

@@ -5,20 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import Stopped
-from ..musicgen import check_seeds
-from .request import Limits, Line, Refused, Request, check_request, read_recording
+from ..musicgen import MusicGen, check_seeds
+from .recording import read_recording
+from .request import Limits, Refused, Request, Sentence, check_request
 from .translation import Translator, first_line, has_chinese
 from .waiting_line import WaitingLine
-
-if TYPE_CHECKING:
-    from ..musicgen import MusicGen
 
 PATIENCE = 0.5  # seconds between two looks at the line
 
@@ -28,14 +25,14 @@ class News:
     """What happened: `state` is "ready", "waiting", "working", "done", "stopped" or "error".
 
     Attributes:
-        lines: for the visitor, in no language yet.
+        sentences: for the visitor, in no language yet.
         sound: the next piece, float32 [C, n].
         clip: when done, all pieces, float32 [C, N].
         share: how much of the clip is there, 0 to 1.
     """
 
     state: str
-    lines: tuple[Line, ...]
+    sentences: tuple[Sentence, ...]
     sound: Tensor | None = None
     clip: Tensor | None = None
     share: float = 0.0
@@ -109,13 +106,13 @@ class Service:
             finally:
                 self.line.leave(ticket)
         except Refused as refused:
-            yield News("error", (refused.line,))
+            yield News("error", (refused.sentence,))
         except Stopped:
             yield News("stopped", (("stopped", {}),))
         except Exception as error:  # whatever went wrong, the visitor gets a sentence and the app goes on
             yield News("error", (("failed", {"reason": first_line(error)}),))
 
-    def hints(self, prompt: str) -> tuple[Line, ...]:
+    def hints(self, prompt: str) -> tuple[Sentence, ...]:
         """The hint for a prompt that nobody here can read, or nothing."""
         return (("hint", {}),) if has_chinese(prompt) and self.translator is None else ()
 
@@ -129,7 +126,7 @@ class Service:
         if stop.is_set():
             raise Stopped
 
-    def _english(self, prompt: str) -> tuple[str, tuple[Line, ...]]:
+    def _english(self, prompt: str) -> tuple[str, tuple[Sentence, ...]]:
         """The prompt as the model gets it, and what to tell about that."""
         if self.translator is None or not has_chinese(prompt):
             return prompt, self.hints(prompt)
@@ -142,16 +139,15 @@ class Service:
         codes = model.lm.config.codebook_size
         if request.top_k > codes:
             raise Refused("out_of_range", label="top_k", low=0, high=codes, value=request.top_k)
-        given = read_recording(request.recording, request.seconds, model) if request.recording else {}
+        recording = read_recording(request.recording, request.seconds, model) if request.recording else {}
 
         def report(done: int, total: int) -> None:
             if stop.is_set():
                 raise Stopped
 
-        options = {name: getattr(request, name) for name in ("seconds", "chunk_seconds", "guidance_scale")}
-        drawing = {"temperature": request.temperature, "top_k": int(request.top_k), "seed": seed}
+        options = asdict(request.sampling) | recording
         with self._one_by_one:
-            return model.stream([prompt], **options, **drawing, **given, progress=report)
+            return model.stream([prompt], request.seconds, request.chunk_seconds, **options, seed=seed, progress=report)
 
     def _make(self, request: Request, stop: threading.Event) -> Iterator[News]:
         if not self.models.is_loaded(request.model):
@@ -164,7 +160,7 @@ class Service:
         for chunk in self._begin(model, request, prompt, seed, stop):
             parts.append(chunk[0].cpu())
             made, first = made + chunk.shape[-1] / rate, first or time.monotonic() - begin
-            line = ("working", {"made": made, "seconds": request.seconds})
-            yield News("working", (line, *notes), sound=parts[-1], share=made / request.seconds, sample_rate=rate)
-        line = ("done", {"seconds": made, "took": time.monotonic() - begin, "first": first, "seed": seed})
-        yield News("done", (line, *notes), clip=torch.cat(parts, -1), share=1.0, sample_rate=rate, seed=seed)
+            told = ("working", {"made": made, "seconds": request.seconds})
+            yield News("working", (told, *notes), sound=parts[-1], share=made / request.seconds, sample_rate=rate)
+        told = ("done", {"seconds": made, "took": time.monotonic() - begin, "first": first, "seed": seed})
+        yield News("done", (told, *notes), clip=torch.cat(parts, -1), share=1.0, sample_rate=rate, seed=seed)

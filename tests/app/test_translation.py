@@ -12,7 +12,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
+from helpers.instrument import service, words
 from musicgen_edu import CheckpointError
+from musicgen_edu.app.request import Request
 from musicgen_edu.app.translation import Translator, has_chinese
 from musicgen_edu.cli.main import main
 
@@ -164,25 +166,20 @@ def test_a_marian_folder_translates_by_its_own_tokenizer(marian):
         assert translator(text) == expected == translator(text)
 
 
-def test_the_app_shows_what_a_marian_model_made_of_a_chinese_prompt(marian):
-    from musicgen_edu import MusicGen
-    from musicgen_edu.app.request import Limits, Request
-    from musicgen_edu.app.service import Models, Service
-    from musicgen_edu.app.texts import say
-
-    translator, model = Translator.from_pretrained(marian), MusicGen.from_pretrained("tiny", device="cpu")
-    app = Service(Models(["tiny"], lambda name: model), Limits(), translator)
+def test_the_app_shows_what_a_marian_model_made_of_a_chinese_prompt(marian, tiny):
+    translator = Translator.from_pretrained(marian)
+    app = service(tiny, translator)
     asked = Request("平静的铃声", seconds=0.5, seed=5)
     english = translator(asked.prompt)
     news = list(app.run(asked))
-    assert ("translated", {"prompt": english}) in news[-1].lines
-    assert f"“{english}”" in " ".join(say("zh", key, **values) for key, values in news[-1].lines)
-    expected = model.generate([english], 0.5, seed=5)[0]
+    assert ("translated", {"prompt": english}) in news[-1].sentences
+    assert f"“{english}”" in words(news[-1], "zh")
+    expected = tiny.generate([english], 0.5, seed=5)[0]
     torch.testing.assert_close(news[-1].clip, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
     translator.model.generate = lambda **inputs: (_ for _ in ()).throw(RuntimeError("broken weights\nand more"))
     broken = list(app.run(asked))[-1]
     assert broken.state == "error"
-    assert [say("en", key, **values) for key, values in broken.lines] == ["That went wrong: broken weights"]
+    assert words(broken) == "That went wrong: broken weights"
     assert list(app.run(replace(asked, prompt="a calm bell")))[-1].state == "done"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 import soundfile
 import torch
 
+from helpers.instrument import RATE, Instrument
 from musicgen_edu import MusicGen
 from musicgen_edu.app.request import Limits
 from musicgen_edu.app.service import Models, Service
@@ -20,32 +20,15 @@ from musicgen_edu.widgets.stream_player.live_sound import LiveServer, LiveSound
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.browser
-RATE, SECONDS, STEP_SECONDS = 16000, 8.0, 0.015
+SECONDS, STEP_SECONDS = 8.0, 0.015
 AUDIO = "() => { const a = document.querySelector('audio'); return a ? [a.currentTime, a.paused, a.duration] : null }"
-
-
-class Noise:
-    """A model that is slow on purpose: 50 steps a second of music, each takes its time."""
-
-    sample_rate, frame_rate, max_seconds = RATE, 50.0, 30.0
-    lm = SimpleNamespace(config=SimpleNamespace(codebook_size=2048))
-
-    def __init__(self, step_seconds: float = STEP_SECONDS):
-        self.step_seconds, self.steps = step_seconds, 0
-
-    def stream(self, prompts, seconds, chunk_seconds, *, progress, **others):
-        noise = 0.05 * torch.randn(1, 1, round(seconds * RATE))
-        for chunk in noise.split(round(chunk_seconds * RATE), -1):
-            for _ in range(round(chunk.shape[-1] / RATE * self.frame_rate)):
-                time.sleep(self.step_seconds)
-                self.steps += 1
-                progress(self.steps, 10**6)
-            yield chunk
 
 
 @pytest.fixture(scope="module")
 def models():
-    return {"tiny": MusicGen.from_pretrained("tiny", device="cpu"), "noise": Noise(), "slow noise": Noise(0.06)}
+    """The shipped one, and two that are slow on purpose."""
+    noise, slower = (Instrument(seconds, max_seconds=30.0, codebook_size=2048) for seconds in (STEP_SECONDS, 0.06))
+    return {"tiny": MusicGen.from_pretrained("tiny", device="cpu"), "noise": noise, "slow noise": slower}
 
 
 @pytest.fixture(scope="module")
