@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .checkpoints import audiocraft as audiocraft_files
 from .checkpoints import load as checkpoints
 from .checkpoints.audiocraft import T5_BASE
+from .device import choose_device
 from .fast.int8 import check_int8_device, to_int8
 from .fast.quick import QuickLM
 from .model.continuation import encode_prompt, plan_windows, stream_frames
@@ -73,13 +74,13 @@ class MusicGen(nn.Module):
         Raises:
             CheckpointError: it is no checkpoint or cannot be fetched, or a tensor is missing, left over or of the wrong
                 shape.
-            ValueError: another dtype.
+            ValueError: another dtype, or this computer has no such device.
         """
         if dtype not in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int8):
             raise ValueError(f"dtype must be torch.float64, float32, float16, bfloat16 or int8, not {dtype}")
         if packed := dtype == torch.int8:
             device, dtype = check_int8_device("cpu" if device is None else device), torch.float32
-        device = best_device() if device is None else torch.device(device)
+        device = choose_device(device)
         found = audiocraft_files.open_checkpoint(checkpoints.find(name, revision, progress), text, progress)
         found.check()
         with torch.device("meta"):
@@ -271,8 +272,3 @@ def check_seeds(seed: int | list[int] | None, rows: int) -> list[int]:
     if len(seeds) != rows:
         raise ValueError(f"seed must be one integer or a list of {rows}, one for each prompt, not of {len(seeds)}")
     return seeds
-
-
-def best_device() -> torch.device:
-    """CUDA if there is one, else the CPU (the codec's quantizer is known to give garbage silently on MPS)."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

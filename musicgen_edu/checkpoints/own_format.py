@@ -14,12 +14,13 @@ from pathlib import Path
 
 import torch
 
+from ..device import choose_device
 from ..files import room_for
 from ..model.encodec import EncodecModel
 from ..model.lm import LMConfig, MusicgenLM
 from ..model.patterns import PATTERNS
 from ..model.text import TextEncoder, load_tokenizer
-from ..musicgen import MusicGen, best_device
+from ..musicgen import MusicGen
 from . import load as checkpoints
 from . import published
 from .published import CheckpointError
@@ -104,7 +105,7 @@ def read_with_pattern(folder: str | os.PathLike, device: str | torch.device | No
     text_model = checkpoints.load_text_model(config["text_encoder"], state)
     state.check_all_used()
     model = MusicGen(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
-    return model.requires_grad_(False).eval().to(device or best_device()), config["pattern"]
+    return model.requires_grad_(False).eval().to(choose_device(device)), config["pattern"]
 
 
 def _load_lm(lm: MusicgenLM, state: checkpoints.StateReader) -> None:

@@ -1,18 +1,112 @@
-"""`--dtype` and `--device`, for the commands that make music."""
+"""What the commands share: options that are fields of a dataclass, bounds of numbers, number format and device.
+
+Nothing here loads torch before a command runs: the help of each is there at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
+    import torch
+
     from ..musicgen import MusicGen
+
+Bound = tuple[str, Callable[[float], bool]]  # in words, and whether a number keeps it
+SHARE: Bound = "0 to 1", lambda value: 0 <= value <= 1
+DECAY: Bound = "at least 0 and less than 1", lambda value: 0 <= value < 1
+POSITIVE: Bound = "more than 0", lambda value: 0 < value < math.inf
+
+
+class Fields:
+    """Fields of a dataclass as options: the type and the default of each stand in the dataclass alone.
+
+    Args:
+        defaults: an instance; it has the default values.
+        options: name of an option to (field, help), or to (field, help, what to choose from).
+    """
+
+    def __init__(self, defaults: Any, **options: tuple):
+        self.defaults, self.options = defaults, options
+
+    def add_to(self, group: argparse._ActionsContainer, unset: bool = False) -> None:
+        """Add the options to a command, or to a group of its help; with `unset` one that is not given is None."""
+        types = get_type_hints(type(self.defaults))
+        for name, (field, told, *choices) in self.options.items():
+            default, kind = getattr(self.defaults, field), types[field]
+            default = list(default) if isinstance(default, tuple) else default  # as if it had been typed
+            kind, *more = get_args(kind) or [kind]  # `float | None` and `tuple[int, ...]` begin with what is read
+            group.add_argument(
+                dashed(name),
+                type=kind,
+                nargs="+" if ... in more else None,
+                default=None if unset else default,
+                choices=choices[0] if choices else None,
+                metavar=None if choices else {int: "N", float: "X"}.get(kind),
+                help=told if default is None else f"{told} (default: {shown(default)})".strip(),
+            )
+
+    def make(self, arguments: argparse.Namespace, base: Any = None, **others: Any) -> Any:
+        """The dataclass that the options ask for, with `others` by field; what is None is as in `base` or a default."""
+        given = {field: getattr(arguments, name) for name, (field, *_) in self.options.items()}
+        given = {field: tuple(value) if isinstance(value, list) else value for field, value in given.items()}
+        given = {field: value for field, value in given.items() if value is not None}
+        return replace(self.defaults if base is None else base, **given, **others)
+
+
+def dashed(name: str) -> str:
+    """The option of a name."""
+    return f"--{name.replace('_', '-')}"
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, list):
+        return " ".join(map(shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def at_least(least: int) -> Bound:
+    """The bound of whole numbers from `least` on."""
+    return f"at least {least}", lambda value: value >= least
+
+
+def check_numbers(arguments: argparse.Namespace, bounds: dict[str, Bound]) -> None:
+    """Raise a `ValueError` that names the option whose value makes no sense; one without a value always does."""
+    for name, (words, kept) in bounds.items():
+        given = getattr(arguments, name)
+        numbers = given if isinstance(given, list) else [] if given is None else [given]
+        if not all(map(kept, numbers)):
+            raise ValueError(f"{dashed(name)} must be {words}, not {shown(given)}")
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, told: str, description: str, examples: str = ""):
+    """Add a command, whose description and examples are shown as they are written; returns its parser."""
+    return commands.add_parser(
+        name,
+        help=told,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+NOT_OF_THE_RUN = ("command", "run", "when_stopped", "out", "device", "checkpoint_every")  # they change no numbers
+RUN_STOPPED = "the same command goes on from the last state written"
+
+
+def run_settings(arguments: argparse.Namespace) -> dict:
+    """The options that the numbers of a training run depend on, by name."""
+    return {name: value for name, value in vars(arguments).items() if name not in NOT_OF_THE_RUN}
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add both to a command."""
+    """Add `--dtype` and `--device` to a command that makes music."""
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "int8"),
@@ -24,21 +118,25 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one, and the CPU for int8)")
 
 
+def chosen_device(name: str | None) -> torch.device:
+    """What `--device` names, or the best there is; raises a `ValueError` if it cannot be used."""
+    from ..device import choose_device
+
+    try:
+        return choose_device(name)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from error
+
+
 def model_loader(arguments: argparse.Namespace) -> Callable[[str], MusicGen]:
     """Name to model, in the number format and on the device that were asked for.
 
     Raises:
-        ValueError: this computer has no such device, or int8 was asked for elsewhere than on the CPU.
+        ValueError: this computer has no such device; the loader, if int8 was asked for elsewhere than on the CPU.
     """
     import torch
 
-    from ..fast.int8 import check_int8_device
     from ..musicgen import MusicGen
-    from .train_codec import chosen_device
 
-    dtype, device = getattr(torch, arguments.dtype), None
-    if arguments.device is not None:
-        device = chosen_device(arguments.device)
-        if dtype == torch.int8:
-            check_int8_device(device)
-    return functools.partial(MusicGen.from_pretrained, device=device, dtype=dtype)
+    device = None if arguments.device is None else chosen_device(arguments.device)  # without a name int8 takes the CPU
+    return functools.partial(MusicGen.from_pretrained, device=device, dtype=getattr(torch, arguments.dtype))

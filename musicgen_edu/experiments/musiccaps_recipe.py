@@ -43,7 +43,7 @@ import torch
 from ..checkpoints.load import read_codec
 from ..checkpoints.own_format import read_model, write_model
 from ..checkpoints.save import write_json
-from ..cli.train_codec import chosen_device
+from ..cli.options import chosen_device
 from ..data.audio_folder import tell_user
 from ..data.captioned import CaptionedClip
 from ..data.musiccaps import aspects_text, musiccaps_parts, sounds_good

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
 from .balancer import Balancer
 from .discriminator import (
-    WINDOWS,
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
 )
-
-
-@dataclass(frozen=True)
-class AdversarialTraining:
-    """How the discriminator is built and trained; the defaults are those of the paper's 24 kHz model.
-
-    `shares` are the balancer's weights. The discriminator joins in at step `start` and learns in a share of
-    `learns` of the steps, so that it does not run away from the codec.
-    """
-
-    windows: tuple[int, ...] = WINDOWS
-    channels: int = 32
-    learning_rate: float = 3e-4
-    start: int = 0
-    learns: float = 2 / 3
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {"waveform": 0.1, "mel": 1.0, "adversarial": 3.0, "features": 3.0}
-    )
+from .settings import AdversarialTraining
 
 
 class Adversary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +12,12 @@ from torch import Tensor
 from ..data.pieces import GRID
 from ..data.procedural import make_clip
 from ..model.encodec import EncodecModel
-from .adversarial import AdversarialTraining, Adversary
+from .adversarial import Adversary
 from .averaging import averaged_weights
 from .loop import apply_gradients, train
 from .losses import MelLoss
 from .runs import Report, learning_rate
-
-
-@dataclass(frozen=True)
-class CodecTraining:
-    """What a codec training run needs to know.
-
-    `waveform_weight` decides whether a small SEANet hears pitch at all: with 10 it learns onsets and shaped noise,
-    with 60 it learns tones. With `adversarial` these weights are not used: its shares stand in their place.
-    `ema_decay` is that of the averaged weights, which then are the run's result.
-    """
-
-    steps: int = 4000
-    batch: int = 32
-    segment_frames: int = 50
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    waveform_weight: float = 60.0
-    mel_weight: float = 1.0
-    commitment_weight: float = 1.0
-    clip_norm: float = 1.0
-    seed: int = 0
-    bfloat16: bool = True
-    adversarial: AdversarialTraining | None = None
-    ema_decay: float | None = None
+from .settings import CodecTraining
 
 
 def procedural_segments(batch: int, frames: int, seed: int, start: int) -> Iterator[Tensor]:

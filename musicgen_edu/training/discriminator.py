@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-WINDOWS = (2048, 1024, 512, 256, 128)  # samples, at 24 kHz
+from .settings import WINDOWS
+
 Maps = list[list[Tensor]]  # one list for each window, one map [B, channels, frames, frequencies] for each layer
 
 

@@ -1,6 +1,6 @@
 """Several processes that train one model: each takes its rows of a batch, and the gradients are added up.
 
-    accelerate launch --num_processes 4 -m musicgen_edu.cli.main train-lm ...
+    accelerate launch --num_processes 4 -m musicgen_edu.cli train-lm ...
 
 Every process holds the whole model, draws the same random numbers for all rows of a batch, and computes its part.
 The loss is divided by the counts of the whole batch, so the sum of the gradients is that of one process with all

@@ -1,8 +1,11 @@
-"""What a training run of a language model needs to know."""
+"""What training runs need to know. Plain numbers without torch, so that the command line can offer them at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+WINDOWS = (2048, 1024, 512, 256, 128)  # of the discriminator: samples, at 24 kHz
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,45 @@ class LMTraining:
                 return [(frames, batch), *([self.beginnings] if self.beginnings else [])]
             step -= steps
         raise ValueError(f"the run has {self.steps} steps")
+
+
+@dataclass(frozen=True)
+class AdversarialTraining:
+    """How the discriminator is built and trained; the defaults are those of the paper's 24 kHz model.
+
+    `shares` are the balancer's weights. The discriminator joins in at step `start` and learns in a share of
+    `learns` of the steps, so that it does not run away from the codec.
+    """
+
+    windows: tuple[int, ...] = WINDOWS
+    channels: int = 32
+    learning_rate: float = 3e-4
+    start: int = 0
+    learns: float = 2 / 3
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"waveform": 0.1, "mel": 1.0, "adversarial": 3.0, "features": 3.0}
+    )
+
+
+@dataclass(frozen=True)
+class CodecTraining:
+    """What a codec training run needs to know.
+
+    `waveform_weight` decides whether a small SEANet hears pitch at all: with 10 it learns onsets and shaped noise,
+    with 60 it learns tones. With `adversarial` these weights are not used: its shares stand in their place.
+    `ema_decay` is that of the averaged weights, which then are the run's result.
+    """
+
+    steps: int = 4000
+    batch: int = 32
+    segment_frames: int = 50
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    waveform_weight: float = 60.0
+    mel_weight: float = 1.0
+    commitment_weight: float = 1.0
+    clip_norm: float = 1.0
+    seed: int = 0
+    bfloat16: bool = True
+    adversarial: AdversarialTraining | None = None
+    ema_decay: float | None = None
