@@ -41,7 +41,7 @@ def expect_close(value: Any, target: Any, sentence: str, tolerance: float = 1e-5
 
     The message names the place of the largest difference, and shows as many digits as it takes to see it.
     """
-    value, target = (torch.as_tensor(one).detach().double() for one in (value, target))
+    value, target = (_as_doubles(one) for one in (value, target))
     expect(value.shape == target.shape, f"{sentence}: shape {list(target.shape)} is expected, not {list(value.shape)}")
     if torch.allclose(value, target, rtol=tolerance, atol=tolerance, equal_nan=True):
         return
@@ -55,6 +55,11 @@ def expect_close(value: Any, target: Any, sentence: str, tolerance: float = 1e-5
         raise CheckFailed(f"{sentence}: expected {_numbers(target, value)}, not {_numbers(value, target)} ({most})")
     wanted, found = target.flatten()[place], value.flatten()[place]
     raise CheckFailed(f"{sentence}: expected {_numbers(wanted, found)}, not {_numbers(found, wanted)} ({most})")
+
+
+def _as_doubles(value: Any) -> Tensor:
+    # torch takes no array that is read backwards, such as `x[::-1]`.
+    return torch.as_tensor(np.array(value, order="C") if isinstance(value, np.ndarray) else value).detach().double()
 
 
 def _numbers(shown: Tensor, other: Tensor) -> str:

@@ -452,6 +452,12 @@ def test_any_sequence_and_any_whole_number_will_do():
     assert plain([np.array([1.5]), ("a", None)]) == ((1.5,), ("a", None))
 
 
+def test_an_array_that_is_read_backwards_is_compared_as_any_other():
+    expect_close(np.arange(3.0)[::-1], [2.0, 1.0, 0.0], "a row")
+    with pytest.raises(CheckFailed, match="a row: expected"):
+        expect_close(np.arange(3.0)[::-1], [0.0, 1.0, 2.0], "a row")
+
+
 def test_modules_are_compared_by_their_state():
     first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     assert not checks.exercise.same(first, second)

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ... import figures
-from .. import Exercise, Wrong, expect, expect_close
-from ._shared import expect_array, numpy_generator, sine_wave
+from .. import Exercise, expect, expect_close, mistakes
+from ._shared import expect_array, numpy_generator, sine_wave, two_lines
 
 
 def _onset_strength(x, window, hop):
-    frames = sliding_window_view(x, len(window))[::hop]  # [T, W]
-    magnitude = np.abs(np.fft.rfft(frames * window))  # [T, W / 2 + 1]
-    rise = np.maximum(np.diff(magnitude, axis=0), 0).sum(1)  # [T - 1]
-    return np.concatenate([[0.0], rise])
+    W = len(window)
+    frames = sliding_window_view(x, W)[::hop] * window  # [T, W]
+    magnitude = np.abs(np.fft.rfft(frames))  # [T, W // 2 + 1]
+    rise = np.maximum(np.diff(magnitude, axis=0), 0)  # [T - 1, W // 2 + 1]
+    return np.concatenate([[0.0], rise.sum(1)])
 
 
 def _hann(W: int) -> np.ndarray:
@@ -24,10 +24,10 @@ def _hann(W: int) -> np.ndarray:
 
 def one_strength_for_each_frame(answer):
     """There is one number for each whole frame, the first of them 0."""
-    for N, W, hop in ((200, 32, 8), (100, 16, 16), (75, 20, 7)):
+    for N, W, hop in ((200, 32, 8), (100, 16, 16), (75, 20, 7), (90, 15, 4), (100, 10, 25), (24, 24, 6)):
         strength = answer(np.random.uniform(-1, 1, N), _hann(W), hop)
-        expect_array(strength, (1 + (N - W) // hop,), "f")
-        expect(strength[0] == 0, f"before the first frame there is none, so its strength is 0, not {strength[0]:.3g}")
+        expect_array(strength, (1 + (N - W) // hop,), "f", f"N {N}, W {W}, hop {hop}: the result")
+        expect(strength[0] == 0, f"the strength of the first frame: expected 0, not {strength[0]:.3g}")
 
 
 def a_click_by_hand(answer):
@@ -37,6 +37,13 @@ def a_click_by_hand(answer):
     expect_close(answer(x, _hann(8), 8), np.array([0.0, 0.0, 10.0, 0.0]), "frames of 8: nothing, nothing, 10, nothing")
 
 
+def an_odd_window_has_fewer_frequencies(answer):
+    """A window of 7 has the frequencies 0 to 3: four of them, each rising by 3."""
+    x = np.zeros(21)
+    x[10] = 3.0  # frame 1
+    expect_close(answer(x, np.ones(7), 7), np.array([0.0, 12.0, 0.0]), "W 7, a click of 3 in frame 1")
+
+
 def an_end_is_not_a_beginning(answer):
     """While a tone dies away nothing begins: all strengths are 0."""
     x = sine_wave(1 / 16, 600) * np.exp(-np.arange(600) / 100)
@@ -44,58 +51,25 @@ def an_end_is_not_a_beginning(answer):
 
 
 def a_new_note_counts_though_the_old_one_ends(answer):
-    """When a tone gives way to another as loud, the rise is not cancelled by the fall."""
-    x = np.concatenate([sine_wave(1 / 16, 512), sine_wave(3 / 16, 512)])
+    """When a tone gives way to another as loud, the rise is not cancelled by the fall; when it returns, it counts."""
+    x = np.concatenate([sine_wave(1 / 16, 512), sine_wave(3 / 16, 512), sine_wave(1 / 16, 512)])
     strength = answer(x, _hann(64), 64)
-    expect(strength[8] > 20, f"16 cycles give way to 48: the strength of frame 8 must be large, not {strength[8]:.2f}")
-    expect(float(np.delete(strength, 8).max()) < 1e-6, "a tone that just goes on has the strength 0")
+    for frame, told in ((8, "16 cycles give way to 48"), (16, "the 16 cycles return")):
+        expect(strength[frame] > 20, f"{told}: expected more than 20 in frame {frame}, not {strength[frame]:.2f}")
+    rest = float(np.delete(strength, [8, 16]).max())
+    expect(rest < 1e-6, f"where a tone just goes on: expected 0, not {rest:.3g}")
 
 
-def strengths_are_the_librarys(answer):
-    """On random sounds the strengths are the library's."""
-    for N, W, hop in ((300, 32, 8), (211, 30, 13)):
-        x, window = np.random.uniform(-1, 1, N), _hann(W)
-        expect_close(answer(x, window, hop), _onset_strength(x, window, hop), f"N {N}, W {W}, hop {hop}")
+def strengths_are_those_of_torch_stft(answer):
+    """On random sounds they come from the spectrogram of `torch.stft`, for even and odd windows, near and far."""
+    for N, W, hop in ((300, 32, 8), (211, 30, 13), (200, 25, 6), (150, 9, 20), (40, 2, 1)):
+        x, window = np.random.uniform(-1, 1, N), np.random.uniform(0.1, 1, W)
+        spectrum = torch.stft(torch.tensor(x), W, hop, W, torch.tensor(window), center=False, return_complex=True)
+        rise = spectrum.abs().diff(dim=1).relu().sum(0)
+        expect_close(answer(x, window, hop), np.append(0.0, rise.numpy()), f"N {N}, W {W}, hop {hop}")
 
 
-def _magnitude(x, window, hop):
-    return np.abs(np.fft.rfft(sliding_window_view(x, len(window))[::hop] * window))
-
-
-def _onset_unrectified(x, window, hop):
-    return np.concatenate([[0.0], np.diff(_magnitude(x, window, hop), axis=0).sum(1)])
-
-
-def _onset_both_ways(x, window, hop):
-    return np.concatenate([[0.0], np.abs(np.diff(_magnitude(x, window, hop), axis=0)).sum(1)])
-
-
-def _onset_sum_first(x, window, hop):
-    return np.concatenate([[0.0], np.maximum(np.diff(_magnitude(x, window, hop).sum(1)), 0)])
-
-
-def _onset_without_first(x, window, hop):
-    return np.maximum(np.diff(_magnitude(x, window, hop), axis=0), 0).sum(1)
-
-
-def _onset_across_frequencies(x, window, hop):
-    return np.maximum(np.diff(_magnitude(x, window, hop), axis=1), 0).sum(1)
-
-
-def _onset_whole_fft(x, window, hop):
-    magnitude = np.abs(np.fft.fft(sliding_window_view(x, len(window))[::hop] * window))
-    return np.concatenate([[0.0], np.maximum(np.diff(magnitude, axis=0), 0).sum(1)])
-
-
-def _onset_power(x, window, hop):
-    return np.concatenate([[0.0], np.maximum(np.diff(_magnitude(x, window, hop) ** 2, axis=0), 0).sum(1)])
-
-
-def _onset_no_window(x, window, hop):
-    return _onset_strength(x, np.ones(len(window)), hop)
-
-
-def _onset_loop(x, window, hop):
+def _by_loop(x, window, hop):
     W, before, strengths = len(window), None, []
     for start in range(0, len(x) - W + 1, hop):
         now = np.abs(np.fft.rfft(x[start : start + W] * window))
@@ -104,22 +78,22 @@ def _onset_loop(x, window, hop):
     return np.array(strengths)
 
 
-def _onset_matrix(x, window, hop):
+def _by_matrix(x, window, hop):
     W = len(window)
-    wave = np.exp(-2j * np.pi * np.outer(np.arange(W), np.arange(W // 2 + 1)) / W)  # [W, W / 2 + 1]
+    wave = np.exp(-2j * np.pi * np.outer(np.arange(W), np.arange(W // 2 + 1)) / W)  # [W, W // 2 + 1]
     starts = np.arange(0, len(x) - W + 1, hop)[:, None]
     magnitude = np.abs((x[starts + np.arange(W)] * window) @ wave)
     change = np.diff(magnitude, axis=0, prepend=magnitude[:1])
     return ((change + np.abs(change)) / 2).sum(-1)
 
 
-def _onset_picture(target, yours, arguments):
-    figure, axes = figures.new_figure(7.6, 2.4)
-    axes.plot(target, color=figures.LIT, linewidth=4, alpha=0.4, label="target")
-    axes.plot(yours, color=figures.INK, linestyle="--", linewidth=1.2, label="yours")
-    axes.set(xlabel="frame", ylabel="strength")
-    axes.legend(frameon=False)
-    return figures.figure_picture(figure, "onset strength by frame: target as a broad line, yours dashed")
+def _by_whole_fft(x, window, hop):
+    T, W = 1 + (len(x) - len(window)) // hop, len(window)
+    magnitude = np.stack([abs(np.fft.fft(window * x[t * hop : t * hop + W]))[: W // 2 + 1] for t in range(T)])
+    strength = np.zeros(T)
+    difference = magnitude[1:] - magnitude[:-1]
+    strength[1:] = np.where(difference > 0, difference, 0).sum(axis=1)
+    return strength
 
 
 def _two_notes(generator: torch.Generator) -> tuple:
@@ -133,54 +107,72 @@ onset_strength = Exercise(
     "onset_strength",
     reference=_onset_strength,
     properties=(
-        one_strength_for_each_frame,
-        a_click_by_hand,
-        an_end_is_not_a_beginning,
-        a_new_note_counts_though_the_old_one_ends,
-        strengths_are_the_librarys,
+        one_strength_for_each_frame, a_click_by_hand, an_odd_window_has_fewer_frequencies, an_end_is_not_a_beginning,
+        a_new_note_counts_though_the_old_one_ends, strengths_are_those_of_torch_stft,
     ),
-    wrong=(
-        Wrong(
-            _onset_without_first,
-            "one_strength_for_each_frame",
-            "T frames have T - 1 differences. Put a 0 in front, so that strength t belongs to frame t.",
-        ),
-        Wrong(
-            _onset_across_frequencies,
-            "one_strength_for_each_frame",
-            "You compare each frequency with the next one of the same frame. Compare each frame with the one before: "
-            "axis 0 of [T, W / 2 + 1].",
-        ),
-        Wrong(
-            _onset_whole_fft,
-            "a_click_by_hand",
-            "np.fft.fft gives every frequency of a real sound twice, so you count it twice. Use np.fft.rfft.",
-        ),
-        Wrong(_onset_power, "a_click_by_hand", "These are energies. Take the magnitude, without the square."),
-        Wrong(
-            _onset_no_window,
-            "a_click_by_hand",
-            "The frames are not multiplied with the window. Without it a steady tone seems to change from frame to "
-            "frame.",
-        ),
-        Wrong(
-            _onset_unrectified,
-            "a_click_by_hand",
-            "Rises and falls are added up, so they cancel. Only rises count: np.maximum(difference, 0) before the sum.",
-        ),
-        Wrong(
-            _onset_both_ways,
-            "a_click_by_hand",
-            "The absolute value counts falls as well: every end looks like a beginning. np.maximum(difference, 0).",
-        ),
-        Wrong(
-            _onset_sum_first,
-            "a_new_note_counts_though_the_old_one_ends",
-            "You add up the frequencies first. Then a note that ends cancels one that begins. First the difference of "
-            "each frequency, then the sum of the positive ones.",
-        ),
-    ),
-    right=(_onset_loop, _onset_matrix),
-    examples=lambda generator: [_two_notes(generator), (numpy_generator(generator).uniform(-1, 1, 90), _hann(20), 7)],
-    picture=_onset_picture,
-)
+    wrong=mistakes(_onset_strength, {
+        one_strength_for_each_frame: [
+            ("np.concatenate([[0.0], rise.sum(1)])", "rise.sum(1)",
+             "T frames have T - 1 differences. Put a 0 in front, so that strength t belongs to frame t."),
+            ("axis=0", "axis=1",
+             "You compare each frequency with the next one of the same frame. Compare each frame with the one before: "
+             "axis 0 of [T, W / 2 + 1]."),
+            ("axis=0)", "axis=0, prepend=0)", "np.concatenate([[0.0], rise.sum(1)])", "rise.sum(1)",
+             "You compare the first frame with silence, so all of it counts. It has no frame before it: 0."),
+            ("x, W)", "np.pad(x, (0, W - 1)), W)", "You pad the sound at its end. Only whole frames are asked for."),
+            ("rise.sum(1)", "rise.sum(0)", "You add up the frames. For each frame add up its frequencies: sum(1)."),
+            ("[[0.0], rise.sum(1)]", "[rise.sum(1), [0.0]]", "The 0 stands at the end, so each strength belongs to "
+             "the frame before. Put it in front."),
+        ],
+        a_click_by_hand: [
+            ("rfft(", "fft(",
+             "np.fft.fft gives every frequency of a real sound twice, so you count it twice. Use np.fft.rfft."),
+            ("np.abs(np.fft.rfft(frames))", "np.abs(np.fft.rfft(frames)) ** 2",
+             "These are energies. Take the magnitude, without the square."),
+            (" * window", "", "The frames are not multiplied with the window. Without it a steady tone seems to change "
+             "from frame to frame."),
+            ("np.maximum(np.diff(magnitude, axis=0), 0)", "np.diff(magnitude, axis=0)",
+             "Rises and falls are added up, so they cancel. Only rises count: np.maximum(..., 0), then the sum."),
+            ("np.maximum(np.diff(magnitude, axis=0), 0)", "np.abs(np.diff(magnitude, axis=0))",
+             "The absolute value counts falls as well: every end looks like a beginning. np.maximum(difference, 0)."),
+            ("np.maximum(np.diff(magnitude, axis=0), 0)", "np.maximum(-np.diff(magnitude, axis=0), 0)",
+             "You count how much less there is: ends. More than in the frame before is a rise, now minus before."),
+            ("rise.sum(1)", "rise.mean(1)", "You take the mean over the frequencies. Their sum is asked for."),
+            ("rise.sum(1)", "rise.max(1)", "You keep the frequency that rises most. All of them are added up."),
+            ("np.abs(np.fft.rfft(frames))", "np.fft.rfft(frames)", "np.maximum(np.diff(magnitude, axis=0), 0)",
+             "np.abs(np.diff(magnitude, axis=0))", "You subtract complex numbers, so a turned phase counts as a "
+             "change. First the magnitudes, then their difference."),
+            ("np.abs(np.fft.rfft(frames))", "np.log1p(np.abs(np.fft.rfft(frames)))",
+             "You take a logarithm of the magnitudes. Their differences are asked for as they are."),
+            ("np.abs(np.fft.rfft(frames))", "np.abs(np.fft.rfft(frames)) / W", "You divide the magnitudes by W. The "
+             "FFT is taken as it is."),
+            ("np.fft.rfft(frames))", "np.fft.rfft(frames)[:, 1:])", "Frequency 0 is left out: 0 to W/2 are asked for."),
+            ("np.fft.rfft(frames))", "np.fft.rfft(frames)[:, : W // 2])", "You leave the last frequency out: 0 to W/2, "
+             "both included, are W // 2 + 1."),
+            ("* window", "* np.hanning(W)", "You use a window of your own. Multiply with the one that is given."),
+        ],
+        an_odd_window_has_fewer_frequencies: [
+            ("np.fft.rfft(frames))", "np.fft.rfft(frames)[:, : W // 2 + 1 - W % 2])",
+             "With an odd W there is no frequency in the middle to leave out: 0 to (W - 1) / 2, W // 2 + 1 of them."),
+            ("rfft(frames)", "rfft(frames, W + W % 2)", "You lengthen an odd frame by a 0, which moves all "
+             "frequencies. rfft takes any length."),
+        ],
+        a_new_note_counts_though_the_old_one_ends: [
+            ("np.maximum(np.diff(magnitude, axis=0), 0)", "np.maximum(np.diff(magnitude.sum(1))[:, None], 0)",
+             "You add up the frequencies first. Then a note that ends cancels one that begins. First the difference of "
+             "each frequency, then the sum of the positive ones."),
+            ("np.diff(magnitude, axis=0)", "magnitude[1:] - np.maximum.accumulate(magnitude, 0)[:-1]",
+             "You compare with the loudest frame so far, so a note that comes back does not count. Compare with the "
+             "frame before."),
+        ],
+        strengths_are_those_of_torch_stft: [
+            ("rise.sum(1)", "(rise * (rise > 0.1)).sum(1)", "You leave small rises out. All of them count."),
+        ],
+    }),
+    right=(_by_loop, _by_matrix, _by_whole_fft),
+    examples=lambda generator: [
+        _two_notes(generator), (numpy_generator(generator).uniform(-1, 1, 90), _hann(20), 7),
+        (numpy_generator(generator).uniform(-1, 1, 80), _hann(15), 6),
+    ],
+    picture=lambda target, yours, arguments: two_lines(target, yours, "frame", "strength"),
+)  # fmt: skip
