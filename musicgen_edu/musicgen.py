@@ -7,8 +7,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import astuple
-from typing import Any
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +23,33 @@ from .model.decoder import Condition
 from .model.encodec import EncodecModel
 from .model.generation import Progress
 from .model.lm import MusicgenLM
-from .model.sampling import Sampling, check_sampling
+from .model.settings import Sampling
 from .model.streaming import StreamingDecoder, chunks_of
 from .model.text import TextEncoder, check_prompts, load_tokenizer
 
 DEFAULT_SECONDS = 8.0
 LONGEST_SECONDS = 3600.0
+
+
+class SamplingFields(TypedDict, total=False):
+    """The fields of `Sampling`, each by its keyword."""
+
+    guidance_scale: float
+    temperature: float
+    top_k: int
+    top_p: float
+    guidance_space: str
+
+
+class Options(SamplingFields, total=False):
+    """What `MusicGen.generate`, `generate_codes` and `stream` take by keyword; `generate` explains each."""
+
+    sampling: Sampling | None
+    seed: int | list[int] | None
+    progress: Progress | None
+    negative_prompts: list[str] | None
+    prompt_audio: Tensor | None
+    prompt_sample_rate: int | None
 
 
 class MusicGen(nn.Module):
@@ -123,34 +143,23 @@ class MusicGen(nn.Module):
             raise ValueError(f"seconds must be more than 0 and at most {LONGEST_SECONDS:g}, not {seconds}")
         return max(1, round(seconds * self.frame_rate))
 
-    def generate(
-        self,
-        prompts: list[str],
-        seconds: float = DEFAULT_SECONDS,
-        guidance_scale: float = 3.0,
-        top_k: int = 250,
-        top_p: float = 0.0,
-        temperature: float = 1.0,
-        seed: int | list[int] | None = None,
-        progress: Progress | None = None,
-        guidance_space: str = "logits",
-        negative_prompts: list[str] | None = None,
-        prompt_audio: Tensor | None = None,
-        prompt_sample_rate: int | None = None,
-    ) -> Tensor:
+    def generate(self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Unpack[Options]) -> Tensor:
         """Prompts to audio.
 
         Args:
             prompts: B texts.
             seconds: length of each clip, up to an hour. What is longer than `max_seconds` is made in windows, each
                 of which goes on from the end of the one before (see `continuation`).
-            guidance_scale: how strongly the text steers: 0 not at all, 1 as learned, 3 exaggerated; in the space of
-                probabilities the share of the conditional model, 0 to 1.
-            top_k, top_p, temperature: see `sampling.distribution`; temperature 0 is greedy.
+
+        Options, all by keyword:
+            guidance_scale (3.0): how strongly the text steers: 0 not at all, 1 as learned, 3 exaggerated; in the
+                space of probabilities the share of the conditional model, 0 to 1.
+            temperature (1.0), top_k (250), top_p (0.0): see `sampling.distribution`; temperature 0 is greedy.
+            guidance_space ("logits"): or "probabilities": see `sampling.guide` and `sampling.guide_probabilities`.
+            sampling: a whole `Sampling`, in place of those five.
             seed: an integer for all rows, or one for each. The same prompt with the same seed gives the same
                 music, alone or in any batch; None draws a new seed for each row.
             progress: called after each step with the steps done and their total.
-            guidance_space: "logits" or "probabilities": see `sampling.guide` and `sampling.guide_probabilities`.
             negative_prompts: B texts to lead away from; without them guidance leads away from no text at all.
             prompt_audio: a recording to go on from, [C, N] for all rows or [B, C, N]; any number of channels. It is
                 the beginning of what is returned, as the codec makes it, and part of `seconds`.
@@ -162,36 +171,25 @@ class MusicGen(nn.Module):
         Raises:
             ValueError: an argument makes no sense; the message names it and what is expected.
         """
-        codes = self.generate_codes(
-            prompts,
-            seconds,
-            guidance_scale=guidance_scale,
-            top_k=top_k,
-            top_p=top_p,
-            temperature=temperature,
-            seed=seed,
-            progress=progress,
-            guidance_space=guidance_space,
-            negative_prompts=negative_prompts,
-            prompt_audio=prompt_audio,
-            prompt_sample_rate=prompt_sample_rate,
-        )
+        codes = self.generate_codes(prompts, seconds, **options)
         if codes.shape[2] <= self.window[0]:
             return self.codec.decode(codes)
         decoder = StreamingDecoder(self.codec)  # whole, minutes of audio would take gigabytes within the codec
         parts = [decoder.push(part) for part in codes.split(self.window[0], -1)]
         return torch.cat([*parts, decoder.finish(len(codes))], -1)
 
-    def generate_codes(self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Any) -> Tensor:
-        """The codes [B, K, T] that `generate` decodes; the options are the same."""
-        return torch.cat(list(self.start(prompts, seconds, **options)), -1)
+    def generate_codes(
+        self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Unpack[Options]
+    ) -> Tensor:
+        """The codes int64 [B, K, T] that `generate` decodes; the options are the same."""
+        return torch.cat(list(self.stream_codes(prompts, seconds, **options)), -1)
 
     def stream(
         self,
         prompts: str | list[str],
         seconds: float = DEFAULT_SECONDS,
         chunk_seconds: float = 1.5,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Iterator[Tensor]:
         """Prompts to audio, piece by piece, while it is being made.
 
@@ -214,42 +212,52 @@ class MusicGen(nn.Module):
         if samples < 1:
             raise ValueError(f"chunk_seconds must be at least one sample long, not {chunk_seconds}")
         prompts = [prompts] if isinstance(prompts, str) else prompts
-        return chunks_of(self.start(prompts, seconds, **options), self.frames(seconds), samples, self.codec)
+        return chunks_of(self.stream_codes(prompts, seconds, **options), self.frames(seconds), samples, self.codec)
 
-    def start(
+    def stream_codes(
         self,
         prompts: list[str],
         seconds: float = DEFAULT_SECONDS,
+        *,
+        sampling: Sampling | None = None,
         seed: int | list[int] | None = None,
         progress: Progress | None = None,
         negative_prompts: list[str] | None = None,
         prompt_audio: Tensor | None = None,
         prompt_sample_rate: int | None = None,
-        **sampling: Any,
+        **fields: Unpack[SamplingFields],
     ) -> Iterator[Tensor]:
-        """Check a request and begin it: the codes as they are made, int64 [B, K, n], the prompt's first.
+        """What `generate` begins with: the codes as they are made, int64 [B, K, n], those of `prompt_audio` first.
 
-        Args:
-            sampling: fields of `generation.Sampling`.
-            others: see `generate`.
+        Args and errors are those of `generate`; the errors come at once.
         """
         check_prompts(prompts)
         check_negative_prompts(negative_prompts, len(prompts))
         frames, seeds = self.frames(seconds), check_seeds(seed, len(prompts))
-        settings = Sampling(**sampling)
-        check_sampling(*astuple(settings), codebook_size=self.lm.config.codebook_size)
+        sampling = whole_sampling(sampling, fields)
         known = None
         if prompt_audio is not None:
             known = encode_prompt(self.codec, prompt_audio, prompt_sample_rate, len(prompts))
         windows = plan_windows(frames, *self.window, 0 if known is None else known.shape[2])
         condition = self.condition(prompts)
         negative = None if negative_prompts is None else self.condition(negative_prompts)
-        rest = stream_frames(QuickLM(self.lm), windows, seeds, condition, settings, negative, known, progress)
+        rest = stream_frames(QuickLM(self.lm), windows, seeds, condition, sampling, negative, known, progress)
         return rest if known is None else itertools.chain([known], rest)
 
     def condition(self, prompts: list[str]) -> Condition:
         """What the language model attends to for B prompts; the row of an empty one has no words."""
         return self.lm.project_text(*self.text(prompts))
+
+
+def whole_sampling(sampling: Sampling | None, fields: SamplingFields) -> Sampling:
+    """One `Sampling`, from itself or from its fields; a `ValueError` if both are given, or something else."""
+    if sampling is None:
+        return Sampling(**fields)
+    if fields:
+        raise ValueError(f"sampling says how tokens are chosen already: leave out {', '.join(fields)}")
+    if not isinstance(sampling, Sampling):
+        raise ValueError(f"sampling must be a Sampling, such as Sampling(guidance_scale=3.0), not {sampling!r}")
+    return sampling
 
 
 def check_negative_prompts(negative_prompts: list[str] | None, rows: int) -> None:

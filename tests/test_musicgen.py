@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -133,6 +134,37 @@ def test_audio_and_codes_take_the_same_settings(ours):
     torch.testing.assert_close(audio, ours.codec.decode(codes))
 
 
+def test_sampling_is_taken_whole_or_by_its_fields(ours):
+    """And each of them reaches the tokens, in codes, audio and stream alike."""
+    fields = {"guidance_scale": 0.7, "temperature": 0.8, "top_k": 8, "top_p": 0.9, "guidance_space": "probabilities"}
+    assert set(fields) == set(asdict(Sampling()))
+    request, whole = {"seed": 3, "seconds": 0.5}, Sampling(**fields)
+    codes = ours.generate_codes(PROMPTS, sampling=whole, **request)
+    assert torch.equal(codes, ours.generate_codes(PROMPTS, **fields, **request))
+    for left_out in fields:
+        others = {"top_k": 16, **{name: value for name, value in fields.items() if name != left_out}}
+        assert not torch.equal(codes, ours.generate_codes(PROMPTS, **{"guidance_scale": 1.0, **others}, **request))
+    audio = ours.codec.decode(codes)
+    torch.testing.assert_close(ours.generate(PROMPTS, sampling=whole, **request), audio)
+    chunks = list(ours.stream(PROMPTS, chunk_seconds=0.2, sampling=whole, **request))
+    torch.testing.assert_close(torch.cat(chunks, -1), audio, atol=1e-5, rtol=0)
+    defaults = ours.generate_codes(PROMPTS, sampling=Sampling(top_k=8), **request)
+    assert torch.equal(defaults, ours.generate_codes(PROMPTS, top_k=8, **request))
+
+
+@pytest.mark.parametrize("name", ["generate", "generate_codes", "stream"])
+def test_a_request_is_checked_once_and_at_once(ours, name, monkeypatch):
+    asked = []
+    check = Sampling.check
+    monkeypatch.setattr(Sampling, "check", lambda self, V: (asked.append(V), check(self, V))[1])
+    made = getattr(ours, name)(PROMPTS, 0.2, top_k=8)
+    assert asked == [16]  # before a stream is asked for its first chunk
+    list(made)
+    assert asked == [16]
+    with pytest.raises(ValueError, match="codebook size 16, not 17"):
+        getattr(ours, name)(PROMPTS, 0.2, top_k=17)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -145,6 +177,8 @@ def test_audio_and_codes_take_the_same_settings(ours):
         ({"seconds": 1e4}, "more than 0 and at most 3600"),
         ({"top_k": 17}, "codebook size 16, not 17"),
         ({"top_p": 2}, "top_p"),
+        ({"sampling": Sampling(), "top_p": 0.5}, "sampling says how tokens are chosen already: leave out top_k, top_p"),
+        ({"sampling": {"top_k": 8}, "top_k": 8}, "already: leave out top_k"),
         ({"temperature": -1}, "temperature"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"seed": [1, 2]}, "list of 1, one for each prompt, not of 2"),
@@ -160,6 +194,13 @@ def test_a_bad_request_is_one_clear_sentence(ours, arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         ours.generate(**{"prompts": ["a bell"], "seconds": 0.2, "top_k": 8, **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_sampling_and_no_option_is_named(ours):
+    with pytest.raises(ValueError, match=r"sampling must be a Sampling, .* not \{'top_k': 8\}"):
+        ours.generate(PROMPTS, 0.2, sampling={"top_k": 8})
+    with pytest.raises(TypeError, match="guidence_scale"):
+        ours.generate(PROMPTS, 0.2, guidence_scale=2.0)
 
 
 def copy_of(folder, tmp_path, change):

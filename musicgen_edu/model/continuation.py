@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,9 +16,8 @@ from torch import Tensor
 from .audio import resample
 from .decoder import Condition
 from .encodec import EncodecModel, check_audio
-from .generation import Progress, Stepper, check_conditions, delay_table, run_steps
-from .patterns import num_steps
-from .sampling import Sampling, UniformNumbers, check_sampling
+from .generation import Progress, Stepper, check_request, delay_table, write_frames
+from .sampling import Sampling, UniformNumbers
 from .shapes import check_shape
 
 
@@ -61,7 +60,6 @@ def plan_windows(frames: int, longest: int, keep: int, prompt: int = 0) -> list[
     return windows
 
 
-@torch.inference_mode()
 def stream_frames(
     model: Stepper,
     windows: list[Window],
@@ -84,29 +82,31 @@ def stream_frames(
 
     Yields:
         int64 [B, K, 1] for each frame after the prompt.
+
+    Raises:
+        ValueError: as `generate_codes`; at once, not with the first frame.
     """
+    check_request(model, len(seeds), sampling, condition, negative)
     K = model.config.num_codebooks
-    check_sampling(*astuple(sampling), codebook_size=model.config.codebook_size)
-    check_conditions(condition, negative, len(seeds))
-    numbers = UniformNumbers(seeds, K)
-    diagonal = torch.arange(K, device=model.device)
+    numbers = UniformNumbers(seeds, K)  # goes on from window to window
     total = sum(window.end - window.start - window.known + K - 1 for window in windows)
-    done, recent = 0, [] if prompt is None else [prompt]
-    for window, following in itertools.zip_longest(windows, windows[1:]):
-        table = delay_table(K, window.end - window.start)
-        given = torch.cat(recent, -1)[..., -window.known :] if window.known else None
-        recent = [] if given is None else [given]
-        steps = num_steps(table[:, : window.end - window.start])
-        for step, sequence in run_steps(model, table, steps, numbers, condition, sampling, negative, given):
-            done += 1
-            if progress:
-                progress(done, total)
-            t = step - K  # the frame whose last code has just come
-            if t >= window.known:
-                frame = sequence[:, diagonal, t + 1 + diagonal][..., None]  # [B, K, 1]
+    done = itertools.count(1)
+    report = progress and (lambda *_: progress(next(done), total))
+
+    @torch.inference_mode()
+    def frames() -> Iterator[Tensor]:
+        recent = [] if prompt is None else [prompt]
+        for window, following in itertools.zip_longest(windows, windows[1:]):
+            T = window.end - window.start
+            table = delay_table(K, T)
+            given = torch.cat(recent, -1)[..., -window.known :] if window.known else None  # [B, K, P]
+            recent = [] if given is None else [given]
+            for frame in write_frames(model, table, T, numbers, condition, sampling, negative, given, report):
                 if following:
                     recent.append(frame)
                 yield frame
+
+    return frames()
 
 
 def encode_prompt(codec: EncodecModel, audio: Tensor, sample_rate: int | None, rows: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from .decoder import Condition
 from .lm import LMConfig
 from .patterns import check_table, holds_code, interleave, num_steps, pattern_table, undo
-from .sampling import Sampling, UniformNumbers, check_sampling, distribution, draw, guide, guide_probabilities
+from .sampling import Sampling, UniformNumbers, distribution, draw, guide, guide_probabilities
 
 Progress = Callable[[int, int], None]
 
@@ -80,8 +79,11 @@ def next_tokens(logits: Tensor, uniform: Tensor, sampling: Sampling, guided: boo
     return draw(distribution(logits, sampling.temperature, sampling.top_k, sampling.top_p), uniform)
 
 
-def check_conditions(condition: Condition | None, negative: Condition | None, rows: int) -> None:
-    """Raise a `ValueError` unless each condition has a row for each seed, and a negative one something to oppose."""
+def check_request(
+    model: Stepper, rows: int, sampling: Sampling, condition: Condition | None, negative: Condition | None
+) -> None:
+    """Raise a `ValueError` unless the settings make sense and each condition has a row for each of so many seeds."""
+    sampling.check(model.config.codebook_size)
     if negative is not None and condition is None:
         raise ValueError("negative needs a condition beside it; that of an empty prompt will do")
     for name, given in (("condition", condition), ("negative", negative)):
@@ -89,55 +91,89 @@ def check_conditions(condition: Condition | None, negative: Condition | None, ro
             raise ValueError(f"{name} must have one row for each of the {rows} seeds, not {len(given.states)}")
 
 
-def run_steps(
-    model: Stepper,
-    table: Tensor,
-    steps: int,
-    numbers: UniformNumbers,
-    condition: Condition | None,
-    sampling: Sampling,
-    negative: Condition | None = None,
-    prompt: Tensor | None = None,
-) -> Iterator[tuple[int, Tensor]]:
-    """Fill a sequence step by step.
+def guided_condition(
+    condition: Condition | None, negative: Condition | None, scale: float
+) -> tuple[Condition | None, bool]:
+    """What the model attends to, and whether it is asked twice: scale 1 needs one half only, 0 the other one."""
+    if scale == 0:
+        return negative, False
+    guided = condition is not None and scale != 1
+    return both_halves(condition, negative) if guided and negative is not None else condition, guided
+
+
+def lay_out(
+    table: Tensor, steps: int, rows: int, special: int, prompt: Tensor | None = None
+) -> tuple[Tensor, Tensor, int]:
+    """A sequence as it is before the first step.
 
     Args:
         table: the pattern [K, T].
-        steps: S, how many of its steps there are to be, those of the prompt included.
-        numbers: give the random numbers of the steps in which there is something to draw.
-        prompt: codes [B, K, P] that are known before; None is none.
+        steps: S.
+        rows: B.
+        special: what stands in cells without a code.
+        prompt: codes [B, K, P] that are known, or None.
 
-    Yields:
-        after each step but those of the prompt: how many are done, and the sequence [B, K, S + 1] so far.
+    Returns:
+        sequence: [B, K, S + 1], with the prompt in it; drawn: bool [S, K], which of its cells, but for the first
+        column, are to be found; begin: the first step that has such a cell.
     """
-    config, rows = model.config, len(numbers.generators)
-    device = model.device
-    sequence = torch.full((rows, config.num_codebooks, steps + 1), config.special, device=device)
-    drawn, begin = holds_code(table), 0  # [K, S + 1]: which cells are to be found
+    K = len(table)
+    sequence, drawn, begin = torch.full((rows, K, steps + 1), special), holds_code(table), 0
     if prompt is not None and prompt.shape[2]:
         P = prompt.shape[2]
-        known = interleave(prompt, table[:, :P], config.special)
+        known = interleave(prompt.cpu(), table[:, :P], special)
         sequence[:, :, : known.shape[2]] = known
-        drawn = drawn.scatter(1, table[:, :P] + 1, False)
-        begin = int(table[:, P:].min())  # the first step that is not all known
-    drawn = drawn[:, 1 : steps + 1].t().to(device)  # [S, K]
-    uniform = numbers.draw(steps - begin).to(device)  # [S - begin, B, K]
+        drawn = drawn.scatter(1, table[:, :P] + 1, False)  # [K, S + 1]
+        begin = int(table[:, P:].min())
+    return sequence, drawn[:, 1 : steps + 1].t(), begin
 
-    guided = condition is not None and sampling.guidance_scale not in (0, 1)
-    if sampling.guidance_scale == 0:
-        condition = negative
-    elif guided and negative is not None:
-        condition = both_halves(condition, negative)
+
+@torch.inference_mode()
+def write_frames(
+    model: Stepper,
+    table: Tensor,
+    frames: int,
+    numbers: UniformNumbers,
+    condition: Condition | None = None,
+    sampling: Sampling = Sampling(),
+    negative: Condition | None = None,
+    prompt: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Tensor]:
+    """The loop of all generation: one pass over a clip, which gives each frame as soon as it is complete.
+
+    Args:
+        table: the pattern [K, at least T]; its steps are done until the first T frames are complete.
+        frames: T, those of the prompt included.
+        numbers: give the random numbers of the steps in which there is something to draw.
+        prompt: codes [B, K, P] that the clip begins with, or None.
+        others: see `generate_codes`; they are not checked here.
+
+    Yields:
+        int64 [B, K, 1] for each frame after the prompt.
+    """
+    rows, steps = len(numbers.generators), num_steps(table[:, :frames])
+    sequence, drawn, begin = lay_out(table, steps, rows, model.config.special, prompt)
+    known = 0 if prompt is None else prompt.shape[2]
+    complete = {step: t for t, step in enumerate(table[:, :frames].amax(0).tolist()) if t >= known}
+    table, sequence, drawn, uniform = (
+        x.to(model.device)
+        for x in (table, sequence, drawn, numbers.draw(steps - begin))  # uniform: [S - begin, B, K]
+    )
+    condition, guided = guided_condition(condition, negative, sampling.guidance_scale)
     state = model.start(2 * rows if guided else rows, steps, condition)
     for s in range(begin, steps):
         columns = sequence[:, :, s if s > begin else 0 : s + 1]  # [B, K, 1]; in the first step [B, K, begin + 1]
         logits = model.step(torch.cat([columns, columns]) if guided else columns, state)  # [B or 2B, K, V]
         tokens = next_tokens(logits, uniform[s - begin], sampling, guided)  # [B, K]
         sequence[:, :, s + 1] = torch.where(drawn[s], tokens, sequence[:, :, s + 1])
-        yield s + 1, sequence
+        if progress:
+            progress(s + 1 - begin, steps - begin)
+        if s in complete:
+            t = complete[s]
+            yield undo(sequence, table[:, t : t + 1])  # [B, K, 1]
 
 
-@torch.inference_mode()
 def generate_codes(
     model: Stepper,
     frames: int,
@@ -148,7 +184,10 @@ def generate_codes(
     progress: Progress | None = None,
     negative: Condition | None = None,
 ) -> Tensor:
-    """Generate codes.
+    """The codes of a clip that the model can see as a whole, in any pattern.
+
+    (`MusicGen.generate_codes` takes prompts and seconds, and goes beyond that by `continuation.stream_frames`; both
+    come to `write_frames`.)
 
     Args:
         model: a `MusicgenLM` in evaluation mode, or what stands in for it.
@@ -170,12 +209,9 @@ def generate_codes(
         ValueError: a setting makes no sense, or the rows of the conditions and the seeds differ.
     """
     K = model.config.num_codebooks
-    check_sampling(*astuple(sampling), codebook_size=model.config.codebook_size)
-    check_conditions(condition, negative, len(seeds))
+    check_request(model, len(seeds), sampling, condition, negative)
     table = check_table(delay_table(K, frames) if table is None else table)
-    steps = num_steps(table[:, :frames])
-    run = run_steps(model, table, steps, UniformNumbers(seeds, K), condition, sampling, negative)
-    for done, sequence in run:  # noqa: B007, the last one is what is wanted
-        if progress:
-            progress(done, steps)
-    return undo(sequence, table[:, :frames])  # [B, K, T]
+    numbers = UniformNumbers(seeds, K)
+    return torch.cat(
+        list(write_frames(model, table, frames, numbers, condition, sampling, negative, progress=progress)), -1
+    )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from .settings import GUIDANCE_SPACES
 from .settings import Sampling as Sampling  # where it is looked for
 
 
@@ -43,30 +40,6 @@ def guide_probabilities(conditional: Tensor, unconditional: Tensor, gamma: float
     return torch.logaddexp(
         share.log() + conditional.float().log_softmax(-1), (1 - share).log() + unconditional.float().log_softmax(-1)
     )
-
-
-def check_sampling(
-    guidance_scale: float,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    guidance_space: str = "logits",
-    *,
-    codebook_size: int,
-) -> None:
-    """Raise a `ValueError` that names the setting which makes no sense."""
-    if guidance_space not in GUIDANCE_SPACES:
-        raise ValueError(f"guidance_space must be 'logits' or 'probabilities', not {guidance_space!r}")
-    if not math.isfinite(guidance_scale):
-        raise ValueError(f"guidance_scale must be a finite number, not {guidance_scale}")
-    if guidance_space == "probabilities" and not 0 <= guidance_scale <= 1:
-        raise ValueError(f"guidance_scale must be 0 to 1 in the space of probabilities, not {guidance_scale}")
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")
-    if not 0 <= top_k <= codebook_size:
-        raise ValueError(f"top_k must be 0 (off) to the codebook size {codebook_size}, not {top_k}")
-    if not 0 <= top_p <= 1:
-        raise ValueError(f"top_p must be 0 (off) to 1, not {top_p}")
 
 
 def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0) -> Tensor:

@@ -112,3 +112,18 @@ class Sampling:
     top_k: int = 250
     top_p: float = 0.0
     guidance_space: str = "logits"
+
+    def check(self, codebook_size: int) -> None:
+        """Raise a `ValueError` that names the setting which makes no sense for a model with V codes a codebook."""
+        if self.guidance_space not in GUIDANCE_SPACES:
+            raise ValueError(f"guidance_space must be 'logits' or 'probabilities', not {self.guidance_space!r}")
+        if not math.isfinite(self.guidance_scale):
+            raise ValueError(f"guidance_scale must be a finite number, not {self.guidance_scale}")
+        if self.guidance_space == "probabilities" and not 0 <= self.guidance_scale <= 1:
+            raise ValueError(f"guidance_scale must be 0 to 1 in the space of probabilities, not {self.guidance_scale}")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
+        if not 0 <= self.top_k <= codebook_size:
+            raise ValueError(f"top_k must be 0 (off) to the codebook size {codebook_size}, not {self.top_k}")
+        if not 0 <= self.top_p <= 1:
+            raise ValueError(f"top_p must be 0 (off) to 1, not {self.top_p}")

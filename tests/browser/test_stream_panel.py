@@ -16,10 +16,10 @@ pytestmark = pytest.mark.browser
 SHOWN = """import time
 
 from musicgen_edu import MusicGen
-from musicgen_edu.model.lm import MusicgenLM
+from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.widgets.stream_player import StreamPanel
 
-step = MusicgenLM.step
+step = QuickLM.step
 
 
 def slow_step(*given):  # so that a fast machine has not made all of it before the browser begins to play
@@ -27,7 +27,7 @@ def slow_step(*given):  # so that a fast machine has not made all of it before t
     return step(*given)
 
 
-MusicgenLM.step = slow_step
+QuickLM.step = slow_step
 panel = StreamPanel(MusicGen.from_pretrained("tiny", device="cpu"))
 panel"""
 AUDIO = "() => [...document.querySelectorAll('.widget-vbox audio')].map(a => [a.currentTime, a.paused, a.duration])"

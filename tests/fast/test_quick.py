@@ -12,7 +12,7 @@ from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 from helpers.judges import SMALL_DECODER, our_lm, spread
 from helpers.random_models import random_lm
 from musicgen_edu.fast.quick import QuickLM
-from musicgen_edu.model.generation import generate_codes, run_steps
+from musicgen_edu.model.generation import generate_codes, write_frames
 from musicgen_edu.model.patterns import PATTERNS, pattern_table
 from musicgen_edu.model.sampling import Sampling, UniformNumbers
 
@@ -68,13 +68,12 @@ class Count(TorchDispatchMode):
 def test_late_steps_ask_for_no_more_operations_than_early_ones():
     model = random_lm(max_steps=256)
     condition = model.project_text(torch.randn(2, 5, 20), torch.ones(2, 5))
-    steps = run_steps(
-        QuickLM(model), pattern_table("delay", 4, 200), 200, UniformNumbers([1, 2], 4), condition, Sampling(top_k=5)
-    )
+    table, numbers = pattern_table("delay", 4, 203), UniformNumbers([1, 2], 4)
+    frames = write_frames(QuickLM(model), table, 200, numbers, condition, Sampling(top_k=5))
     counts = []
     for _ in range(200):
         with Count() as count:
-            next(steps)
+            next(frames)
         counts.append(count.operations)
     assert sum(counts[5].values()) > 50
     assert all(count == counts[5] for count in counts[5:-1])  # in the last one a slice is the whole, another operation

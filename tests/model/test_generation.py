@@ -10,7 +10,7 @@ from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.decoder import KeyValueCache
 from musicgen_edu.model.generation import delay_table, generate_codes
 from musicgen_edu.model.patterns import PATTERNS, pattern_table
-from musicgen_edu.model.sampling import Sampling, check_sampling, distribution, draw, guide, uniform_numbers
+from musicgen_edu.model.sampling import Sampling, distribution, draw, guide, uniform_numbers
 
 
 @pytest.fixture(scope="module")
@@ -184,4 +184,4 @@ def test_random_numbers_of_a_row_are_its_own_and_a_longer_run_begins_like_a_shor
 )
 def test_settings_that_make_no_sense_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
-        check_sampling(*settings, codebook_size=16)
+        Sampling(*settings).check(16)

@@ -8,7 +8,7 @@ import torch
 from helpers.judges import our_lm, their_musicgen
 from musicgen_edu.model.decoder import Condition
 from musicgen_edu.model.generation import both_halves, generate_codes, next_tokens
-from musicgen_edu.model.sampling import Sampling, check_sampling, distribution, guide, guide_probabilities
+from musicgen_edu.model.sampling import Sampling, distribution, guide, guide_probabilities
 
 SAMPLINGS = [
     Sampling(guidance_scale=3.0, top_k=8),
@@ -101,14 +101,14 @@ def test_gamma_is_a_share(gamma):
     with pytest.raises(ValueError, match="0 to 1"):
         guide_probabilities(torch.zeros(3), torch.zeros(3), gamma)
     with pytest.raises(ValueError, match="guidance_scale must be"):
-        check_sampling(gamma, 1.0, 0, 0.0, "probabilities", codebook_size=16)
+        Sampling(gamma, 1.0, 0, 0.0, "probabilities").check(16)
 
 
 def test_the_space_of_guidance_is_one_of_two():
-    check_sampling(3.0, 1.0, 0, 0.0, "logits", codebook_size=16)
-    check_sampling(1.0, 1.0, 0, 0.0, "probabilities", codebook_size=16)
+    Sampling(3.0, 1.0, 0, 0.0, "logits").check(16)
+    Sampling(1.0, 1.0, 0, 0.0, "probabilities").check(16)
     with pytest.raises(ValueError, match="'logits' or 'probabilities', not 'probs'"):
-        check_sampling(1.0, 1.0, 0, 0.0, "probs", codebook_size=16)
+        Sampling(1.0, 1.0, 0, 0.0, "probs").check(16)
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)

@@ -14,7 +14,8 @@ import ipywidgets
 import pytest
 import torch
 
-from musicgen_edu import MusicGen
+from musicgen_edu import MusicGen, Sampling
+from musicgen_edu.musicgen import Options
 from musicgen_edu.widgets.generator import EXAMPLES, Generator, GeneratorPanel, Settings, still
 
 
@@ -60,8 +61,11 @@ def press(panel: GeneratorPanel) -> None:
 
 def test_the_stand_in_has_the_signature_of_the_model():
     ours, theirs = (inspect.signature(c.generate).parameters for c in (Instrument, MusicGen))
-    first = list(theirs.values())[: len(ours)]  # the model can do more than the panel asks for
-    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in first]
+    named = ["self", "prompts", "seconds"]
+    assert [(ours[name].name, ours[name].default) for name in named] == [(n, theirs[n].default) for n in named]
+    options = {name: ours[name].default for name in ours if name not in named}
+    assert set(options) <= set(Options.__annotations__)  # the model can do more than the panel asks for
+    assert asdict(Sampling()).items() >= {n: v for n, v in options.items() if n not in ("seed", "progress")}.items()
 
 
 def test_the_default_state_can_be_read(panel):

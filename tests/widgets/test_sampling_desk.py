@@ -358,8 +358,8 @@ def test_a_clip_is_what_the_model_generates_with_these_settings(panel, model):
         panel.desk.move(space=space, **guidance, temperature=0.8, top_k=20, top_p=0.95, seed=9)
         press(panel)
         alone = model.generate(
-            [EXAMPLES[0]], SECONDS, *guidance.values(), top_k=20, top_p=0.95, temperature=0.8, seed=9,
-            guidance_space=space,
+            [EXAMPLES[0]], SECONDS, guidance_scale=next(iter(guidance.values())), top_k=20, top_p=0.95,
+            temperature=0.8, seed=9, guidance_space=space,
         )  # fmt: skip
         assert torch.equal(panel.desk.clips[-1].audio, alone[0])
     assert panel.progress.value == panel.progress.max == FRAMES + 3

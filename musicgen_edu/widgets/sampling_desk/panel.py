@@ -9,7 +9,7 @@ from functools import partial
 
 import ipywidgets
 
-from ...model.sampling import GUIDANCE_SPACES
+from ...model.settings import GUIDANCE_SPACES
 from ..generator.state import EXAMPLES, LARGEST_SEED
 from ..page import message
 from ..panel import Panel, Progress, Worker, control, switch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from ...fast.quick import QuickLM
 from ...model.generation import delay_table, generate_codes
 from ...model.patterns import interleave, pattern_table, undo_logits
-from ...model.sampling import Sampling, check_sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
+from ...model.sampling import Sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
 from ...model.text import check_prompts
 from ...musicgen import MusicGen
 from ..generator.state import EXAMPLES, LARGEST_SEED, sentence
@@ -98,7 +98,7 @@ class Desk:
                 raise ValueError(f"{name} must be 0 to {most}, not {getattr(new, name)}")
         if new.axis not in AXES:
             raise ValueError(f"the axis must be one of {', '.join(AXES)}, not {new.axis!r}")
-        check_sampling(*astuple(new.sampling), codebook_size=self.V)
+        new.sampling.check(self.V)
         self.found = self._find(new)
         self.choice, self.token = new, self._draw(new)
 
