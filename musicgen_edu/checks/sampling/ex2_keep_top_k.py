@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...model.sampling import distribution
-from .. import Exercise, expect, expect_close, mistakes
+from .. import Exercise, expect_close, expect_equal, mistakes
 from ._shared import expect_distributions, random_rows, two_distributions
 
 
@@ -31,11 +31,14 @@ def two_of_four_by_hand(answer):
 
 
 def one_is_greedy_and_all_is_off(answer):
-    """k = 1 leaves the likeliest token alone; k = V and k = 0 leave everything as it was."""
+    """k = 1 leaves the likeliest token alone, k = V - 1 drops one; k = V and k = 0 leave everything as it was."""
     row = torch.tensor([0.1, 0.4, 0.2, 0.3])
     expect_close(answer(row, 1), torch.tensor([0.0, 1.0, 0.0, 0.0]), "k = 1")
+    expect_close(answer(row, 3), torch.tensor([0.0, 4 / 9, 2 / 9, 3 / 9]), "k = V - 1 = 3")
     expect_close(answer(row, 4), row, "k = V = 4")
     expect_close(answer(row, 0), row, "k = 0, off")
+    row = torch.tensor([0.5, 0.0, 0.5, 0.0])
+    expect_close(answer(row, 3), row, "0.5, 0, 0.5, 0, k = 3")
 
 
 def each_row_keeps_its_own(answer):
@@ -47,15 +50,21 @@ def each_row_keeps_its_own(answer):
 
 def ties_stay(answer):
     """Tokens as likely as the k-th stay too, nothing tells them apart; the next one goes, however small all are."""
-    found = answer(torch.tensor([0.1, 0.2, 0.3, 0.2, 0.2]), 2)
-    expect_close(found, torch.tensor([0.0, 0.2, 0.3, 0.2, 0.2]) / 0.9, "0.1, 0.2, 0.3, 0.2, 0.2, k = 2")
-    found = answer(torch.tensor([3e-7, 1 - 1e-6, 2e-7, 5e-7]), 2)
-    expect((found[[0, 2]] == 0).all(), f"0.0000003, 0.999999, 0.0000002, 0.0000005, k = 2: {found.tolist()}")
+    for row, k, wanted in (
+        ([0.1, 0.2, 0.3, 0.2, 0.2], 2, [0.0, 0.2 / 0.9, 0.3 / 0.9, 0.2 / 0.9, 0.2 / 0.9]),
+        ([0.1, 0.2, 0.3, 0.2, 0.2], 3, [0.0, 0.2 / 0.9, 0.3 / 0.9, 0.2 / 0.9, 0.2 / 0.9]),
+        ([0.2, 0.4, 0.4], 1, [0.0, 0.5, 0.5]),
+        ([0.25, 0.25, 0.25, 0.25], 3, [0.25, 0.25, 0.25, 0.25]),
+    ):
+        expect_close(answer(torch.tensor([row]), k), torch.tensor([wanted]), f"{row}, k = {k}")
+    for row in ([3e-7, 1 - 1e-6, 2e-7, 5e-7], [0.299998, 0.4, 0.000003, 0.299999]):
+        found = answer(torch.tensor(row), 2)
+        expect_equal((found > 0).tolist(), [False, True, False, True], f"{row}, k = 2: which are kept")
 
 
 def top_k_as_the_library_has_it(answer):
     """On random sizes the result is that of the library."""
-    for shape, k in (((2, 4, 60), 25), ((3, 9), 4)):
+    for shape, k in (((2, 4, 60), 25), ((3, 9), 4), ((2, 3, 300), 250), ((4, 1), 1)):
         logits = 3 * torch.randn(shape)
         expect_close(answer(logits.softmax(-1), k), distribution(logits, top_k=k), f"k = {k} of {shape[-1]}")
 
@@ -65,6 +74,15 @@ def _in_place(probabilities, k):
         probabilities[probabilities < probabilities.topk(k, -1).values[..., -1:]] = 0
         probabilities /= probabilities.sum(-1, keepdim=True)
     return probabilities
+
+
+def _distinct(probabilities, k):
+    if k == 0:
+        return probabilities
+    values = [row.unique() for row in probabilities.reshape(-1, probabilities.shape[-1])]
+    smallest = torch.stack([row[-min(k, len(row))] for row in values]).view(*probabilities.shape[:-1], 1)
+    kept = probabilities.where(probabilities >= smallest, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
 
 
 def _by_sorting(probabilities, k):
@@ -83,7 +101,9 @@ def _examples(generator):
     rows = random_rows(2, 3, 6, generator=generator)
     ties = torch.tensor([[0.3, 0.3, 0.3, 0.1], [0.1, 0.2, 0.35, 0.35]])
     tiny = torch.tensor([[1 - 1e-6, 5e-7, 3e-7, 2e-7]])
-    return [(rows, 3), (ties, 2), (random_rows(2, 4, generator=generator), 0), (tiny, 2)]
+    near = torch.tensor([[0.299998, 0.4, 0.000003, 0.299999]])
+    return [(rows, 3), (ties, 2), (random_rows(2, 4, generator=generator), 0), (tiny, 2), (near, 2), (ties, 1),
+            (ties, 3)]  # fmt: skip
 
 
 keep_top_k = Exercise(
@@ -123,6 +143,8 @@ keep_top_k = Exercise(
         one_is_greedy_and_all_is_off: [
             ("if k == 0:\n        return probabilities", "",
              "k = 0 is a case of its own: it switches the filter off. topk(0) has no k-th value to compare with."),
+            ("k == 0", "k == 0 or k >= probabilities.shape[-1] - 1", "You switch the filter off at k = V - 1, too, "
+             "where one token has to go. topk(k) works for every k from 1 to V."),
             ("return probabilities\n", "return torch.zeros_like(probabilities)\n",
              "Your k = 0 keeps nothing. By convention 0 switches the filter off."),
         ],
@@ -133,6 +155,14 @@ keep_top_k = Exercise(
         ties_stay: [
             (">= smallest", ">= smallest - 1e-6", "You keep what comes within a millionth of the k-th. Where tokens "
              "have millionths that is the whole tail. Compare exactly."),
+            ("if k == 0:",
+             "if k == 1: return torch.eye(probabilities.shape[-1])[probabilities.argmax(-1)]\n    if k == 0:",
+             "For k = 1 you take the first of equal tokens. Ties with the k-th stay at every k; greedy is another "
+             "thing."),
+            ("probabilities >= smallest", "torch.isclose(probabilities, smallest) | (probabilities > smallest)",
+             "isclose takes tokens for equal that are not. Only those *exactly* as likely as the k-th stay: >=."),
+            (_distinct, "You count different values, so equal tokens count as one, and too many stay. The k-th is the "
+             "k-th of the tokens, also where some of them are equal."),
             ("smallest = probabilities.topk(k, -1).values[..., -1:]", "values, index = probabilities.topk(k, -1)",
              "probabilities.where(probabilities >= smallest, 0.0)",
              "torch.zeros_like(probabilities).scatter(-1, index, values)",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ...model.sampling import guide
-from .. import Exercise, Wrong, expect_close, expect_tensor
+from .. import Exercise, expect_close, expect_tensor, mistakes
 from ._shared import two_distributions
 
 
-def _guide(logits: Tensor, scale: float) -> Tensor:
+def _guide(logits, scale):
     conditional, unconditional = logits.float().chunk(2)  # [B, K, V] each
     return unconditional + scale * (conditional - unconditional)
 
@@ -20,7 +19,8 @@ def half_of_the_rows_come_back(answer):
     for B, K, V in ((1, 4, 6), (3, 2, 5)):
         logits = torch.randn(2 * B, K, V)
         expect_tensor(answer(logits, 3.0), (B, K, V), torch.float32)
-        expect_tensor(answer(logits.bfloat16(), 3.0), (B, K, V), torch.float32, "for bfloat16 logits the result")
+        for form in (torch.bfloat16, torch.float16, torch.float64):
+            expect_tensor(answer(logits.to(form), 3.0), (B, K, V), torch.float32, f"for {form} logits the result")
 
 
 def nothing_to_exaggerate_changes_nothing(answer):
@@ -58,86 +58,17 @@ def guidance_raises_a_ratio_to_a_power(answer):
 
 
 def nothing_is_rounded_on_the_way(answer):
-    """Logits in bfloat16 are taken to float32 before the difference: nothing is rounded on the way."""
-    logits = 4 * torch.randn(4, 2, 30).bfloat16()
-    expect_close(answer(logits, 3.0), _guide(logits, 3.0), "bfloat16 logits, computed in float32")
+    """Logits in half precision are taken to float32 before the difference: nothing is rounded on the way."""
+    for form in (torch.bfloat16, torch.float16):
+        logits = (4 * torch.randn(4, 2, 30)).to(form)
+        expect_close(answer(logits, 3.3), guide(*logits.float().chunk(2), 3.3), f"{form} logits, computed in float32")
 
 
 def guided_as_in_the_library(answer):
     """On random sizes the result is that of the library."""
-    for B, K, V, scale in ((2, 4, 60, 3.0), (5, 1, 7, 0.4)):
+    for B, K, V, scale in ((2, 4, 60, 3.0), (5, 1, 7, 0.4), (1, 2, 9, 12.0), (4, 4, 4, 1.5)):
         logits = 4 * torch.randn(2 * B, K, V)
         expect_close(answer(logits, scale), guide(*logits.chunk(2), scale), f"scale {scale}")
-
-
-def _reversed(logits, scale):
-    conditional, unconditional = logits.float().chunk(2)
-    return conditional + scale * (unconditional - conditional)
-
-
-def _ho_and_salimans(logits, scale):
-    conditional, unconditional = logits.float().chunk(2)
-    return (1 + scale) * conditional - scale * unconditional
-
-
-def _minus(logits, scale):
-    conditional, unconditional = logits.float().chunk(2)
-    return unconditional - scale * (conditional - unconditional)
-
-
-def _only_added(logits, scale):
-    conditional, unconditional = logits.float().chunk(2)
-    return unconditional + scale * conditional
-
-
-def _only_scaled(logits, scale):
-    conditional, unconditional = logits.float().chunk(2)
-    return scale * conditional - unconditional
-
-
-def _probabilities_mixed(logits, scale):
-    conditional, unconditional = logits.float().softmax(-1).chunk(2)
-    return unconditional + scale * (conditional - unconditional)
-
-
-def _probabilities_and_back(logits, scale):
-    return _probabilities_mixed(logits, scale).clamp(min=1e-9).log()
-
-
-def _softmax_at_the_end(logits, scale):
-    return _guide(logits, scale).softmax(-1)
-
-
-def _in_turn(logits, scale):
-    logits = logits.float()
-    return logits[1::2] + scale * (logits[0::2] - logits[1::2])
-
-
-def _codebooks_halved(logits, scale):
-    conditional, unconditional = logits.float().chunk(2, dim=1)
-    return unconditional + scale * (conditional - unconditional)
-
-
-def _no_further_than_one(logits, scale):
-    return _guide(logits, min(max(scale, 0), 1))
-
-
-def _half_precision(logits, scale):
-    conditional, unconditional = logits.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
-
-
-def _float_at_the_end(logits, scale):
-    return _half_precision(logits, scale).float()
-
-
-def _float_after_the_difference(logits, scale):
-    conditional, unconditional = logits.chunk(2)
-    return unconditional.float() + scale * (conditional - unconditional).float()
-
-
-def _normalised_first(logits, scale):
-    return _guide(logits.float().log_softmax(-1), scale)
 
 
 def _by_weights(logits, scale):
@@ -154,105 +85,84 @@ guide_logits = Exercise(
     "guide_logits",
     reference=_guide,
     properties=(
-        half_of_the_rows_come_back,
-        nothing_to_exaggerate_changes_nothing,
-        scale_zero_forgets_the_text,
-        scale_one_is_the_model_as_trained,
-        scale_three_goes_beyond,
-        guidance_raises_a_ratio_to_a_power,
-        nothing_is_rounded_on_the_way,
-        guided_as_in_the_library,
+        half_of_the_rows_come_back, nothing_to_exaggerate_changes_nothing, scale_zero_forgets_the_text,
+        scale_one_is_the_model_as_trained, scale_three_goes_beyond, guidance_raises_a_ratio_to_a_power,
+        nothing_is_rounded_on_the_way, guided_as_in_the_library,
     ),
-    wrong=(
-        Wrong(
-            _codebooks_halved,
-            "half_of_the_rows_come_back",
-            "You halve the codebooks. The halves are rows of the batch, axis 0: the first B with the text, the last B "
-            "without.",
-        ),
-        Wrong(
-            _half_precision,
-            "half_of_the_rows_come_back",
-            "You compute in the number format of the logits. Guidance multiplies a small difference of large numbers, "
-            "and half precision has lost its digits: begin with .float().",
-        ),
-        Wrong(
-            _normalised_first,
-            "nothing_to_exaggerate_changes_nothing",
-            "You normalise each half first. A row is moved by a constant, which the next softmax would not notice; but "
-            "the formula is of logits, as they come. Leave log_softmax out.",
-        ),
-        Wrong(
-            _only_added,
-            "nothing_to_exaggerate_changes_nothing",
-            "You add the conditional logits themselves. What is scaled is the difference that the text makes.",
-        ),
-        Wrong(
-            _only_scaled,
-            "nothing_to_exaggerate_changes_nothing",
-            "You scale the conditional logits only. The weights of the two halves sum to 1: scale and 1 - scale.",
-        ),
-        Wrong(
-            _probabilities_mixed,
-            "nothing_to_exaggerate_changes_nothing",
-            "You take the softmax before you guide: differences of probabilities, which can leave the range 0 to 1. "
-            "Here logits come in and logits go out. Probabilities are exercise 6.",
-        ),
-        Wrong(
-            _probabilities_and_back,
-            "nothing_to_exaggerate_changes_nothing",
-            "You guide probabilities and cut off those below 0. That loses every token that the text makes unlikely. "
-            "Guide the logits themselves.",
-        ),
-        Wrong(
-            _softmax_at_the_end,
-            "nothing_to_exaggerate_changes_nothing",
-            "You return probabilities. Temperature comes next, and that wants logits.",
-        ),
-        Wrong(
-            _in_turn,
-            "nothing_to_exaggerate_changes_nothing",
-            "You take even rows for the conditional half and odd rows for the other. They stand in two blocks: "
-            "chunk(2).",
-        ),
-        Wrong(
-            _reversed,
-            "scale_zero_forgets_the_text",
-            "You go from the conditional half towards the unconditional one: the more guidance, the less the text is "
-            "heard. Either the halves are swapped or the difference is.",
-        ),
-        Wrong(
-            _ho_and_salimans,
-            "scale_zero_forgets_the_text",
-            "That is (1 + w) conditional - w unconditional, as Ho and Salimans write it. There w = 0 is the model as "
-            "trained; here it is scale = 1. With w = scale - 1 the two are the same.",
-        ),
-        Wrong(
-            _minus,
-            "scale_one_is_the_model_as_trained",
-            "You subtract what the text changes: the music runs away from it. Add it.",
-        ),
-        Wrong(
-            _no_further_than_one,
-            "scale_three_goes_beyond",
-            "You keep the scale between 0 and 1. To go beyond 1 is the point: it exaggerates what the text changes.",
-        ),
-        Wrong(
-            _float_at_the_end,
-            "nothing_is_rounded_on_the_way",
-            "Your .float() comes at the end, when the digits are lost. Guidance multiplies a small difference of "
-            "large numbers: begin with it.",
-        ),
-        Wrong(
-            _float_after_the_difference,
-            "nothing_is_rounded_on_the_way",
-            "You subtract in half precision: the small difference is what gets rounded. Take both to float32 first.",
-        ),
-    ),
+    wrong=mistakes(_guide, {
+        half_of_the_rows_come_back: [
+            ("chunk(2)", "chunk(2, dim=1)", "You halve the codebooks. The halves are rows of the batch, axis 0: the "
+             "first B with the text, the last B without."),
+            (".float()", "", "You compute in the number format of the logits. Guidance multiplies a small difference "
+             "of large numbers, and half precision has lost its digits: begin with .float()."),
+            ("logits.float().chunk(2)", "logits.float()[0], logits.float()[1]", "You take rows 0 and 1. That is a "
+             "batch of one; with B rows the halves are logits[:B] and logits[B:]."),
+            ("logits.float()", "(logits if logits.dtype == torch.float64 else logits.float())", "float64 logits give a "
+             "float64 result. It is float32 for every number format."),
+            ("return unconditional + scale * (conditional - unconditional)",
+             "return unconditional.add_(scale * (conditional - unconditional))", "You write into the half without "
+             "text. chunk makes views: the logits of the caller change."),
+        ],
+        nothing_to_exaggerate_changes_nothing: [
+            ("logits.float()", "logits.float().log_softmax(-1)", "You normalise each half first. A row is moved by a "
+             "constant, which the next softmax would not notice; but the formula is of logits, as they come. Leave "
+             "log_softmax out."),
+            ("(conditional - unconditional)", "conditional", "You add the conditional logits themselves. What is "
+             "scaled is the difference that the text makes."),
+            ("unconditional + scale * (conditional - unconditional)", "scale * conditional - unconditional",
+             "You scale the conditional logits only. The weights of the two halves sum to 1: scale and 1 - scale."),
+            ("logits.float()", "logits.float().softmax(-1)", "You take the softmax before you guide: differences of "
+             "probabilities, which can leave the range 0 to 1. Here logits come in and logits go out. Probabilities "
+             "are exercise 6."),
+            ("logits.float()", "logits.float().softmax(-1)", "return unconditional + scale * (conditional - "
+             "unconditional)", "return (unconditional + scale * (conditional - unconditional)).clamp(min=1e-9).log()",
+             "You guide probabilities and cut off those below 0. That loses every token that the text makes unlikely. "
+             "Guide the logits themselves."),
+            ("return unconditional + scale * (conditional - unconditional)",
+             "return (unconditional + scale * (conditional - unconditional)).softmax(-1)",
+             "You return probabilities. Temperature comes next, and that wants logits."),
+            ("logits.float().chunk(2)", "logits.float()[0::2], logits.float()[1::2]", "You take even rows for the "
+             "conditional half and odd rows for the other. They stand in two blocks: chunk(2)."),
+        ],
+        scale_zero_forgets_the_text: [
+            ("conditional, unconditional =", "unconditional, conditional =", "You go from the conditional half towards "
+             "the unconditional one: the more guidance, the less the text is heard. Either the halves are swapped or "
+             "the difference is."),
+            ("unconditional + scale * (conditional - unconditional)",
+             "(1 + scale) * conditional - scale * unconditional", "That is (1 + w) conditional - w unconditional, as "
+             "Ho and Salimans write it. There w = 0 is the model as trained; here it is scale = 1. With w = scale - 1 "
+             "the two are the same."),
+            ("return ", "return conditional if not scale else ", "For you a scale of 0 is `no guidance`, and you "
+             "return the half with the text. By the formula it is the half without."),
+        ],
+        scale_one_is_the_model_as_trained: [
+            ("unconditional + scale", "unconditional - scale",
+             "You subtract what the text changes: the music runs away from it. Add it."),
+        ],
+        scale_three_goes_beyond: [
+            ("unconditional + scale", "unconditional + min(max(scale, 0), 1)", "You keep the scale between 0 and 1. To "
+             "go beyond 1 is the point: it exaggerates what the text changes."),
+        ],
+        guidance_raises_a_ratio_to_a_power: [
+            ("unconditional + scale", "unconditional + max(scale, 0)", "You keep the scale from falling below 0. The "
+             "formula holds there, too: the text is avoided."),
+        ],
+        nothing_is_rounded_on_the_way: [
+            ("logits.float().chunk(2)", "logits.chunk(2)", "return unconditional + scale * (conditional - "
+             "unconditional)", "return (unconditional + scale * (conditional - unconditional)).float()",
+             "Your .float() comes at the end, when the digits are lost. Guidance multiplies a small difference of "
+             "large numbers: begin with it."),
+            ("logits.float().chunk(2)", "logits.chunk(2)", "return unconditional + scale * (conditional - "
+             "unconditional)", "return unconditional.float() + scale * (conditional - unconditional).float()",
+             "You subtract in half precision: the small difference is what gets rounded. Take both to float32 first."),
+        ],
+    }),
     right=(_by_weights, _by_lerp),
     examples=lambda generator: [
         (torch.randn(4, 2, 6, generator=generator), 3.0),
         (torch.randn(2, 2, 4, generator=generator).bfloat16(), 0.5),
+        (torch.randn(2, 2, 4, generator=generator).double(), -1.0),
+        (torch.randn(6, 2, 4, generator=generator), 0.0),
     ],
     picture=lambda target, yours, arguments: two_distributions(target, yours, "guided logit"),
-)
+)  # fmt: skip
