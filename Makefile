@@ -61,7 +61,7 @@ release: $(STAMP)  ## build the students' notebooks in lessons/assignments/relea
 	@echo "The students' notebooks: lessons/assignments/release"
 
 tiny: $(STAMP)  ## train the shipped model, assets/tiny, from nothing (hours on a CPU)
-	$(RUN) -m musicgen_edu.experiments.tiny.train all
+	$(RUN) -m musicgen_edu.experiments.tiny all
 
 lint: $(STAMP)  ## ruff: rules and layout
 	$(RUN) -m ruff check

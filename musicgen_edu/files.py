@@ -36,6 +36,12 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(text)
+
+
 @contextmanager
 def room_for(path: Path, needed: int) -> Iterator[Path]:
     """`replace_when_complete` for a file of about `needed` bytes.

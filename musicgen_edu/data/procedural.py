@@ -5,9 +5,12 @@ Everything is made from a seed; nothing is downloaded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .captions import caption
 from .pieces import GRID, Note, Piece, compose, random_piece
@@ -34,3 +37,13 @@ def make_clip(seed: int | np.random.SeedSequence, frames: int, piece: Piece | No
     text = caption(piece, rng)
     notes = compose(piece, frames, rng)
     return Clip(piece, text, notes, render(notes, frames, piece.timbre))
+
+
+def make_clips(seed: int, count: int, frames: int) -> list[Clip]:
+    """A fixed set of clips: clip i depends on the seed and on i, not on the count; sets of two seeds share none."""
+    return [make_clip(np.random.SeedSequence((seed, i)), frames) for i in range(count)]
+
+
+def sounds_of(clips: Sequence[Clip]) -> Tensor:
+    """The sounds of clips of one length: float32 [B, N]."""
+    return torch.from_numpy(np.stack([clip.audio for clip in clips]))

@@ -19,6 +19,7 @@ from ..data.procedural import make_clip
 from ..model.audio import sound_length
 
 SHORTEST = 1.0  # seconds of what is left at the end of a long file
+HELD_OUT = 0.1  # share of a table's files
 
 
 class ClipSource(Protocol):
@@ -110,9 +111,7 @@ def is_musiccaps(table: Path) -> bool:
         return "ytid" in [name.strip().strip('"') for name in file.readline().split(",")]
 
 
-def table_parts(
-    table: Path, folder: Path, seed: int = 0, share: float = 0.1, tell: Tell = tell_user
-) -> dict[str, list[CaptionedClip]]:
+def table_parts(table: Path, folder: Path, seed: int = 0, tell: Tell = tell_user) -> dict[str, list[CaptionedClip]]:
     """The clips of a table `file,caption` to train and to validate on; no file is in both.
 
     Raises:
@@ -123,7 +122,7 @@ def table_parts(
     files = sorted({clip.path for clip in clips})
     if len(files) < 2:
         raise ValueError(f"{table} names {len(files)} sound file: at least 2 are needed, one of them to validate on")
-    held_out = np.random.default_rng(seed).permutation(len(files))[: max(1, round(share * len(files)))]
+    held_out = np.random.default_rng(seed).permutation(len(files))[: max(1, round(HELD_OUT * len(files)))]
     apart = {files[i] for i in held_out}
     return {
         "train": [clip for clip in clips if clip.path not in apart],

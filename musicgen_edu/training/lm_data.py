@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..checkpoints.load import SafetensorsFile
 from ..data.audio_folder import Tell, tell_user
-from ..files import check_room, replace_when_complete, room_for
+from ..files import check_room, room_for, write_text
 from ..model.encodec import EncodecModel
 from .clip_sources import ClipSource
 from .layout import Batch
@@ -101,8 +101,22 @@ def cache_codes(
         OSError: the disk is full; what was written stays and is used the next time.
     """
     tell = tell if processes.main else lambda message: None
+    paths = write_codes(folder, source, codec, frames, tell, processes)
+    processes.wait()
+    return read_shards(folder, paths, frames, tell)
+
+
+def write_codes(
+    folder: Path,
+    source: ClipSource,
+    codec: EncodecModel,
+    frames: int,
+    tell: Tell = tell_user,
+    processes: Processes = ALONE,
+) -> list[Path]:
+    """Encode this process's share of what a folder lacks, as `cache_codes` has it; returns the paths of all codes."""
     folder.mkdir(parents=True, exist_ok=True)
-    check_manifest(folder, manifest(source, codec, frames), processes)
+    check_manifest(folder, manifest(source, codec, frames))
     processes.wait()  # nobody may write codes before all have looked
     paths = [folder / f"codes-{i:05d}.safetensors" for i in range(-(-len(source) // SHARD))]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
@@ -112,8 +126,7 @@ def cache_codes(
         clips = range(i * SHARD, min((i + 1) * SHARD, len(source)))
         write_shard(paths[i], source, clips, codec, frames)
         tell(f"{folder}: {clips.stop} of {len(source)} clips encoded")
-    processes.wait()
-    return read_shards(folder, paths, frames, tell)
+    return paths
 
 
 def manifest(source: ClipSource, codec: EncodecModel, frames: int) -> dict:
@@ -128,15 +141,13 @@ def manifest(source: ClipSource, codec: EncodecModel, frames: int) -> dict:
     }
 
 
-def check_manifest(folder: Path, wanted: dict, processes: Processes = ALONE) -> None:
+def check_manifest(folder: Path, wanted: dict) -> None:
     """Write the manifest of a new cache; raise a `ValueError` if there is one of another codec or other clips."""
     path = folder / MANIFEST
     if not path.exists():
         if any(folder.glob("codes-*.safetensors")):
             raise ValueError(f"{folder} holds codes without a {MANIFEST}: remove the folder, the codes are made anew")
-        if processes.main:
-            with replace_when_complete(path) as temporary:
-                temporary.write_text(json.dumps(wanted, indent=2) + "\n")
+        write_text(path, json.dumps(wanted, indent=2) + "\n")  # each process: they write the same
         return
     try:
         found = json.loads(path.read_text())

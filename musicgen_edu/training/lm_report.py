@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..files import replace_when_complete
+from ..files import write_text
 from . import runs
 
 PREFIX = "validation "
@@ -43,5 +43,4 @@ def record(path: Path, entry: dict) -> None:
     """Add an entry to a file of JSON lines, in place of those of the same or a later step."""
     entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     kept = [one for one in entries if one["step"] < entry["step"]]
-    with replace_when_complete(path) as temporary:
-        temporary.write_text("".join(json.dumps(one) + "\n" for one in [*kept, entry]))
+    write_text(path, "".join(json.dumps(one) + "\n" for one in [*kept, entry]))

@@ -79,29 +79,10 @@ def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
     return state["step"]
 
 
-def progress_printer(every: int = 50, steps: int | None = None) -> Report:
-    """A report that prints each `every`-th step with the time it took, and what is left of `steps` if they are given.
-
-    The losses are those of that step.
-    """
-    begin, first = time.monotonic(), None
-
-    def report(step: int, losses: dict[str, float]) -> None:
-        nonlocal first
-        first = step if first is None else first
-        if step % every == 0 or (steps and step + 1 == steps):
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            took = time.monotonic() - begin
-            left = f", {took / (step - first + 1) * (steps - step - 1):.0f} s left" if steps else ""
-            print(f"step {step}  {figures}  {took:.0f} s{left}", flush=True)
-
-    return report
-
-
 def progress_bar(steps: int) -> Report:
     """A report that draws a bar with the losses and the time that is left; lines where there is no terminal."""
     if not sys.stderr.isatty():
-        return progress_printer(steps=steps)
+        return progress_lines(steps)
     from tqdm import tqdm
 
     bar: tqdm | None = None
@@ -113,5 +94,24 @@ def progress_bar(steps: int) -> Report:
         bar.update()
         if step + 1 == steps:
             bar.close()
+
+    return report
+
+
+def progress_lines(steps: int) -> Report:
+    """A report that prints every 50th step and the last one, with the time it took and the time that is left.
+
+    The losses are those of that step.
+    """
+    begin, first = time.monotonic(), None
+
+    def report(step: int, losses: dict[str, float]) -> None:
+        nonlocal first
+        first = step if first is None else first
+        if step % 50 == 0 or step + 1 == steps:
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            took = time.monotonic() - begin
+            left = took / (step - first + 1) * (steps - step - 1)
+            print(f"step {step}  {figures}  {took:.0f} s, {left:.0f} s left", flush=True)
 
     return report

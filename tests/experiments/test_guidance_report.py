@@ -11,6 +11,7 @@ import torch
 
 from musicgen_edu.checkpoints.load import find
 from musicgen_edu.data.captions import WORDS
+from musicgen_edu.experiments.guidance import __main__ as command
 from musicgen_edu.experiments.guidance import report
 from musicgen_edu.experiments.guidance.measures import (
     Made,
@@ -25,24 +26,39 @@ from musicgen_edu.experiments.guidance.measures import (
 from musicgen_edu.experiments.guidance.table import COLUMNS, markdown
 
 
+def share(right: int, count: int) -> tuple[float, float, float]:
+    """The interval of `right` of `count` independent trials."""
+    return share_interval(np.arange(count) < right)
+
+
 @pytest.mark.parametrize("trial", range(5))
 def test_the_interval_of_a_share_covers_the_truth_as_often_as_it_says(trial):
     rng = np.random.default_rng(trial)
     truth, count = rng.uniform(0.02, 0.98), int(rng.integers(30, 200))
-    shares = rng.binomial(count, truth, 2000) / count
-    intervals = [share_interval(share, count) for share in shares]
+    known = [share(right, count) for right in range(count + 1)]
+    intervals = [known[right] for right in rng.binomial(count, truth, 2000)]
     covered = np.mean([low <= truth <= high for _, low, high in intervals])
     assert 0.91 < covered < 0.99
     assert all(0 <= low <= value <= high <= 1 for value, low, high in intervals)
 
 
 def test_the_interval_of_a_share_is_open_at_1_and_narrows():
-    assert share_interval(1.0, 100) == (1.0, pytest.approx(0.963, abs=1e-3), 1.0)
-    assert share_interval(0.0, 100) == (0.0, 0.0, pytest.approx(0.037, abs=1e-3))
-    widths = [share_interval(0.7, count)[2] - share_interval(0.7, count)[1] for count in (10, 100, 1000)]
+    assert share(100, 100) == (1.0, pytest.approx(0.963, abs=1e-3), 1.0)
+    assert share(0, 100) == (0.0, 0.0, pytest.approx(0.037, abs=1e-3))
+    widths = [share(7 * n, 10 * n)[2] - share(7 * n, 10 * n)[1] for n in (1, 10, 100)]
     assert widths == sorted(widths, reverse=True)
     with pytest.raises(ValueError, match="at least one trial, not 0"):
-        share_interval(0.5, 0)
+        share(0, 0)
+
+
+@pytest.mark.parametrize(("right", "rows", "columns"), [(1, 4, 1), (5, 4, 2), (57, 40, 2), (0, 9, 2), (30, 10, 3)])
+def test_what_stands_in_a_row_counts_as_one_trial(right, rows, columns):
+    """Wilson's formula with the share of all and the number of rows."""
+    p, n, z = right / (rows * columns), rows, 1.959964
+    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    table = np.random.default_rng(0).permutation(np.arange(rows * columns) < right).reshape(rows, columns)
+    assert share_interval(table) == pytest.approx((p, low, high), abs=1e-6)
 
 
 def test_the_bootstrap_finds_the_standard_error_of_a_mean():
@@ -105,8 +121,9 @@ def test_adherence_counts_captions_and_only_what_they_promise():
         "tonic": np.array([[1, 0], [nan, nan], [nan, nan], [0, 0]]),
     }
     figures = adherence(made(right))
-    assert figures["timbre"] == share_interval(5 / 8, 4)
-    assert figures["tonic"] == share_interval(1 / 4, 2)
+    assert figures["timbre"] == share_interval(right["timbre"])
+    assert figures["tonic"] == share_interval(right["tonic"][[0, 3]])
+    assert (figures["timbre"][0], figures["tonic"][0]) == (5 / 8, 1 / 4)
     assert figures["mean"][0] == pytest.approx((5 / 8 + 1 / 4) / 2)
     assert np.isfinite(figures["mean"]).all()  # some draws of four captions hold none that names a tonic
 
@@ -165,7 +182,7 @@ class FakeBench:
 def fake(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "Bench", FakeBench)
     monkeypatch.setattr(report.MusicGen, "from_pretrained", lambda *a, **k: None)
-    monkeypatch.setattr(report, "ASSETS", tmp_path)
+    monkeypatch.setattr(command, "ASSETS", tmp_path)
     monkeypatch.setattr(FakeBench, "jobs", [])
     return tmp_path
 
@@ -174,34 +191,32 @@ def test_a_stopped_run_goes_on_and_measures_nothing_twice(fake, monkeypatch, cap
     arguments = ["--run", str(fake / "run"), "--captions", "3", "--write"]
     monkeypatch.setattr(FakeBench, "allowed", 4)
     with pytest.raises(KeyboardInterrupt):
-        report.main(arguments)
+        command.main(arguments)
     assert not (fake / "guidance.json").exists()
     monkeypatch.setattr(FakeBench, "allowed", 1000)
-    report.main([*arguments, "--most", "2"])
+    command.main([*arguments, "--most", "2"])
     assert len(FakeBench.jobs) == 6
     assert not (fake / "guidance.json").exists()
-    report.main(arguments)
+    command.main(arguments)
     assert FakeBench.jobs == ["ceiling", *report.SETTINGS, *report.DRUMS]
     assert [one["scale"] for one in json.loads((fake / "guidance.json").read_text())["settings"]][:3] == [0, 1, 1.5]
     assert (fake / "guidance.md").read_text() in capsys.readouterr().out
-    report.main(arguments)  # nothing is left to do
+    command.main(arguments)  # nothing is left to do
     assert len(FakeBench.jobs) == 1 + len(report.SETTINGS) + len(report.DRUMS)
 
 
 def test_results_of_another_model_or_another_set_are_not_gone_on_with(fake):
     arguments = ["--run", str(fake / "run"), "--most", "2"]
-    report.main([*arguments, "--captions", "3"])
-    report.main([*arguments, "--captions", "4"])
+    command.main([*arguments, "--captions", "3"])
+    command.main([*arguments, "--captions", "4"])
     assert FakeBench.jobs == ["ceiling", report.SETTINGS[0]] * 2
 
 
 def test_a_setting_is_generated_and_judged(tmp_path, monkeypatch):
     """The whole way once, small: the shipped model, clips of 1.6 s."""
     from musicgen_edu import MusicGen
-    from musicgen_edu.experiments.tiny import report as tiny_report
 
-    for module in (report, tiny_report):
-        monkeypatch.setattr(module, "FRAMES", 80)
+    monkeypatch.setattr(report, "FRAMES", 80)
     monkeypatch.setattr(report, "RealClips", lambda features: RealClips(features, 8))
     tasks = report.tasks_of(2)
     bench = report.Bench(MusicGen.from_pretrained("tiny", device="cpu"), tasks, tmp_path / "real.npz", clips=24)
@@ -226,6 +241,6 @@ def stored():
 def test_the_stored_curves_are_complete_and_of_the_shipped_model():
     result, path = stored()
     weights = hashlib.sha256((find("tiny") / "model.safetensors").read_bytes()).hexdigest()
-    assert result["weights"] == weights, "the shipped model has changed: run guidance_report --write again"
+    assert result["weights"] == weights, "the shipped model has changed: run experiments.guidance --write again"
     assert report.left_to_do(result) == []
     assert path.with_suffix(".md").read_text() == markdown(result)

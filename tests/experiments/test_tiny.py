@@ -18,20 +18,9 @@ from musicgen_edu import MusicGen
 from musicgen_edu.checkpoints.load import find
 from musicgen_edu.data.captions import caption
 from musicgen_edu.data.pieces import random_piece
-from musicgen_edu.evaluation.scores import chroma_cosine, si_sdr
-from musicgen_edu.experiments.tiny.report import (
-    CHANCE,
-    CODEC_SEED,
-    FRAMES,
-    accuracy,
-    clips_of,
-    decoded,
-    encoded,
-    features_of,
-    fit_probe,
-    promised,
-    stacked,
-)
+from musicgen_edu.evaluation.reconstruction import codec_measures, decoded
+from musicgen_edu.experiments.codec_report import procedural_clips
+from musicgen_edu.experiments.tiny.report import CHANCE, FRAMES, accuracy, fit_probe, judged, promised
 from musicgen_edu.model.generation import delay_table, generate_codes
 from musicgen_edu.model.sampling import Sampling
 
@@ -65,14 +54,11 @@ def test_transformers_loads_it_and_gives_the_same_tokens_and_audio(tiny):
 
 
 def test_every_codebook_brings_the_sound_closer(tiny):
-    clips = clips_of(CODEC_SEED, 32)
-    reference, codes = stacked(clips)[:, 0], encoded(tiny, clips)
-    made = [decoded(tiny, codes[:, :k]) for k in range(1, 5)]
-    medians = [si_sdr(reference, one).median().item() for one in made]
+    rows = codec_measures(tiny.codec, procedural_clips(32, 8.0, tiny.sample_rate))
+    medians = [row["SI-SDR median"] for row in rows]
     assert all(b > a for a, b in pairwise(medians)), medians
     assert medians[-1] > 9
-    chroma = [chroma_cosine(a, b, 16000) for a, b in zip(reference.numpy(), made[-1].numpy(), strict=True)]
-    assert np.mean(chroma) > 0.97
+    assert rows[-1]["chroma"] > 0.97
 
 
 def test_a_caption_steers_it_and_another_caption_would_not_have(tiny):
@@ -80,7 +66,7 @@ def test_a_caption_steers_it_and_another_caption_would_not_have(tiny):
     pieces = [random_piece(rng) for _ in range(48)]
     texts = [caption(piece, rng, mention=1.0) for piece in pieces]
     codes = tiny.generate_codes(texts, seconds=FRAMES / tiny.frame_rate, seed=list(range(48)))
-    found = fit_probe(tiny, 300).predict(features_of(tiny.codec.decode(codes)[:, 0].numpy(), tiny.sample_rate))
+    found = judged(fit_probe(tiny, 300), decoded(tiny.codec, codes), tiny.sample_rate)
     wanted = [piece.attributes() for piece in pieces]
     names = [promised(text) for text in texts]
     right = accuracy(found, wanted, lambda i, name: name in names[i])

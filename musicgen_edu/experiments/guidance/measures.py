@@ -1,4 +1,4 @@
-"""What is measured on generated clips, each figure with an interval of 95 %: see `guidance_report`."""
+"""What is measured on generated clips, each figure with an interval of 95 %: see `report`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.stats import binomtest, norm
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ...evaluation.scores import log_mel_distance
@@ -15,16 +20,27 @@ COMPONENTS = 32
 ROUNDS = 300
 
 
-def share_interval(share: float, count: int, z: float = 1.96) -> Interval:
-    """A share of `count` independent trials and its Wilson interval (Wilson 1927), sound near 0 and 1, too."""
-    if count < 1:
-        raise ValueError(f"a share needs at least one trial, not {count}")
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return float(share), float(np.clip(middle - half, 0, share)), float(np.clip(middle + half, share, 1))
+def share_interval(right: np.ndarray) -> Interval:
+    """The share of true values and its Wilson interval (Wilson 1927), sound near 0 and 1, too.
+
+    What stands in a row is not independent (clips of one caption), so a row counts as one trial: an interval from n
+    trials of the same share is that from n * m trials with z grown by the root of m.
+
+    Args:
+        right: bool or 0 and 1, [n] or [n, m].
+
+    Raises:
+        ValueError: there is no trial.
+    """
+    if not right.size:
+        raise ValueError("a share needs at least one trial, not 0")
+    z = norm.ppf(0.975) * np.sqrt(right.size / len(right))
+    found = binomtest(int(right.sum()), right.size)
+    low, high = found.proportion_ci(1 - 2 * norm.sf(z), method="wilson")
+    return float(found.statistic), float(low), float(high)
 
 
-def bootstrap_interval(statistic: Callable[[np.ndarray], float], captions: int, seed: int = 0) -> Interval:
+def bootstrap_interval(statistic: Callable[[np.ndarray], float], captions: int) -> Interval:
     """A statistic of captions, plus and minus 1.96 of its standard deviations over captions drawn anew.
 
     The percentiles of the draws would be off for an entropy or a Fréchet distance: a draw holds fewer different
@@ -34,7 +50,7 @@ def bootstrap_interval(statistic: Callable[[np.ndarray], float], captions: int, 
         statistic: from the numbers of captions (int, any length) to a figure.
         captions: how many there are.
     """
-    rng, value = np.random.default_rng(seed), float(statistic(np.arange(captions)))
+    rng, value = np.random.default_rng(0), float(statistic(np.arange(captions)))
     error = 1.96 * np.std([statistic(rng.integers(captions, size=captions)) for _ in range(ROUNDS)], ddof=1)
     return value, float(value - error), float(value + error)
 
@@ -71,22 +87,17 @@ class RealClips:
             raise ValueError(
                 f"components must be more than 1 and less than {min(n, F)} for {n} clips, not {components}"
             )
-        self.mean, self.spread = features.mean(0), np.maximum(features.std(0), 1e-6)
-        _, _, directions = np.linalg.svd(self._standardised(features), full_matrices=False)
-        self.directions = directions[:components].T  # [F, components]
-        self.points = self.project(features)
-
-    def _standardised(self, features: np.ndarray) -> np.ndarray:
-        return (features - self.mean) / self.spread
+        self.directions = make_pipeline(StandardScaler(), PCA(components, svd_solver="full"))
+        self.points = self.directions.fit_transform(features)  # [n, components]
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """Features [..., F] to points [..., components]."""
-        return self._standardised(features) @ self.directions
+        *rest, F = features.shape
+        return self.directions.transform(features.reshape(-1, F)).reshape(*rest, -1)
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """The distance of each point [m, components] to the nearest real clip: [m]."""
-        squares = (points**2).sum(1)[:, None] - 2 * points @ self.points.T + (self.points**2).sum(1)
-        return np.sqrt(np.clip(squares.min(1), 0, None))
+        return cdist(points, self.points).min(1)
 
 
 @dataclass(frozen=True)
@@ -110,8 +121,7 @@ def adherence(made: Made) -> dict[str, Interval]:
     """
     shares = {}
     for name, right in made.right.items():
-        promised = ~np.isnan(right[:, 0])
-        shares[name] = share_interval(float(right[promised].mean()), int(promised.sum()))
+        shares[name] = share_interval(right[~np.isnan(right[:, 0])])
     tables = list(made.right.values())
 
     def mean(i: np.ndarray) -> float:
@@ -144,7 +154,7 @@ def distortion(made: Made, real: RealClips, same: np.ndarray) -> dict[str, Inter
     n, seeds, _ = made.features.shape
     points, others = real.project(made.features), real.project(same)  # [n, 2, components]
     nearest = real.nearest(points.reshape(n * seeds, -1)).reshape(n, seeds)
-    over = (made.audio.abs().amax(-1) > 1).float().mean()
+    over = (made.audio.abs().amax(-1) > 1).numpy()  # [n, 2]
 
     def frechet(i: np.ndarray) -> float:
         return frechet_distance(*(one[i].reshape(len(i) * seeds, -1) for one in (points, others)))
@@ -152,7 +162,7 @@ def distortion(made: Made, real: RealClips, same: np.ndarray) -> dict[str, Inter
     return {
         "frechet": bootstrap_interval(frechet, n),
         "nearest": bootstrap_interval(lambda i: float(nearest[i].mean()), n),
-        "over": share_interval(float(over), n),
+        "over": share_interval(over),
     }
 
 

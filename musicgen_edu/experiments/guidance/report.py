@@ -1,12 +1,7 @@
-"""What guidance does to the shipped model, measured: `python -m musicgen_edu.experiments.guidance.report --write`.
-
-Takes about half an hour of one core. Each setting is stored when it is done, so a stopped run goes on where it was;
-`--most N` ends after N settings. `--write` puts the complete result in `assets/measurements`.
-"""
+"""What guidance does to the shipped model: the settings, the bench that measures them, and the jobs of a run."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import time
@@ -19,22 +14,21 @@ import torch
 from ...checkpoints.load import find
 from ...data.captions import WORDS, caption
 from ...data.pieces import MODES, TEMPI, TIMBRES, TONICS, Piece, random_piece
-from ...data.procedural import Clip, make_clip
-from ...evaluation.scores import AttributeProbe
+from ...data.procedural import Clip, make_clip, make_clips, sounds_of
+from ...evaluation.probes import AttributeProbe, features_of
+from ...evaluation.reconstruction import decoded, encoded
 from ...fast.quick import QuickLM
-from ...files import asset, replace_when_complete
+from ...files import replace_when_complete, write_text
 from ...model.generation import generate_codes
 from ...model.sampling import Sampling
 from ...musicgen import MusicGen
-from ..tiny.report import CHANCE, FRAMES, PROBE_SEED, clips_of, decoded, encoded, features_of, promised
+from ..tiny.report import CHANCE, FRAMES, PROBE_SEED, promised
 from .measures import Interval, Made, RealClips, figures_of, share_interval
-from .table import markdown
 
 GUIDANCE_SEED = 15  # not used in training, nor by another report
 SEEDS = 2  # clips of each caption
 BATCH = 25  # captions at a time
 VERSION = 2  # of the measures: results of another version are not mixed with these
-ASSETS = asset("measurements")
 
 
 @dataclass(frozen=True)
@@ -119,12 +113,12 @@ class Bench:
 
     def __init__(self, model: MusicGen, tasks: list[Task], cache: Path, clips: int = 600):
         self.model, self.tasks = model, tasks
-        real = clips_of(PROBE_SEED, clips)
+        real = make_clips(PROBE_SEED, clips, FRAMES)
         if not cache.is_file():
             known = {
-                "originals": features_of([clip.audio for clip in real], model.sample_rate),
-                "copies": self.features(encoded(model, real, 8)),
-                "same": self.features(encoded(model, clips_for(tasks, 0), 8)),
+                "originals": features_of(sounds_of(real), model.sample_rate),
+                "copies": self.features(encoded(model.codec, sounds_of(real))),
+                "same": self.features(encoded(model.codec, sounds_of(clips_for(tasks, 0)))),
             }
             with replace_when_complete(cache) as temporary, open(temporary, "wb") as file:
                 np.savez(file, **known)
@@ -136,7 +130,7 @@ class Bench:
 
     def features(self, codes: torch.Tensor) -> np.ndarray:
         """Of the sound of codes [B, K, T]: [B, F]."""
-        return features_of(decoded(self.model, codes, 8).numpy(), self.model.sample_rate)
+        return features_of(decoded(self.model.codec, codes), self.model.sample_rate)
 
     def generate(self, texts: list[str], sampling: Sampling, negatives: list[str] | None, first: int = 0):
         """Codes [B, K, T] for texts; the seeds are `first` and those that follow it."""
@@ -147,8 +141,8 @@ class Bench:
 
     def figures(self, codes: torch.Tensor) -> dict[str, Interval]:
         """Everything measured on codes [n * SEEDS, K, T], the clips of a task next to each other."""
-        audio, shape = decoded(self.model, codes, 8), (len(self.tasks), SEEDS)
-        features = features_of(audio.numpy(), self.model.sample_rate)
+        audio, shape = decoded(self.model.codec, codes), (len(self.tasks), SEEDS)
+        features = features_of(audio, self.model.sample_rate)
         found = self.probe.predict(features)
         right = {name: np.full(shape, np.nan) for name in CHANCE}
         for i, task in enumerate(self.tasks):
@@ -170,7 +164,7 @@ class Bench:
 
     def ceiling(self) -> dict[str, Interval]:
         """The same for other real clips of the wanted pieces."""
-        return self.figures(encoded(self.model, clips_for(self.tasks, SEEDS), 8))
+        return self.figures(encoded(self.model.codec, sounds_of(clips_for(self.tasks, SEEDS))))
 
     def drums(self, negative: str, texts: list[str]) -> Interval:
         """The share of clips with drums at guidance 3, for captions that do not mention them."""
@@ -179,7 +173,7 @@ class Bench:
             part = texts[i : i + 2 * BATCH]
             codes = self.generate(part, Sampling(), [negative] * len(part) if negative else None, i)
             found += self.probe.predict(self.features(codes))
-        return share_interval(float(np.mean([one["drums"] for one in found])), len(texts))
+        return share_interval(np.array([one["drums"] for one in found]))
 
 
 def identity(model: str, captions: int) -> dict:
@@ -220,39 +214,18 @@ def do(job: tuple[str, object], bench: Bench, result: dict) -> None:
     print(f"{kind} {what or ''}: {time.process_time() - begin:.0f} CPU seconds", flush=True)
 
 
-def write(path: Path, text: str) -> None:
-    """A file, whole."""
-    with replace_when_complete(path) as temporary:
-        temporary.write_text(text)
-
-
 @torch.no_grad()
-def main(arguments: list[str] | None = None) -> None:
-    """Go on measuring; print the table, and with --write store it when it is complete."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="folder or name of the model")
-    parser.add_argument("--captions", type=int, default=100, help="how many, with two clips each (default: 100)")
-    parser.add_argument("--most", type=int, help="end after so many settings (default: go on to the end)")
-    parser.add_argument("--run", type=Path, default=Path("runs/guidance"), help="where unfinished work is kept")
-    parser.add_argument("--write", action="store_true", help=f"when complete, write to {ASSETS}")
-    options = parser.parse_args(arguments)
-    options.run.mkdir(parents=True, exist_ok=True)
-    head = identity(options.model, options.captions)
-    path = options.run / "guidance.json"
+def go_on(model: str, captions: int, folder: Path, most: int | None = None) -> dict:
+    """Measure what an earlier run has left to do, at most so many jobs, and store each; returns the result so far."""
+    head = identity(model, captions)
+    path = folder / "guidance.json"
     result = stored(path, head)
-    jobs = left_to_do(result)[: options.most]
+    jobs = left_to_do(result)[:most]
     if jobs:
-        model = MusicGen.from_pretrained(options.model, device="cpu")
-        cache = options.run / f"real-{head['weights'][:12]}-{options.captions}.npz"
-        bench = Bench(model, tasks_of(options.captions), cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        cache = folder / f"real-{head['weights'][:12]}-{captions}.npz"
+        bench = Bench(MusicGen.from_pretrained(model, device="cpu"), tasks_of(captions), cache)
         for job in jobs:
             do(job, bench, result)
-            write(path, json.dumps(result, indent=1))
-    print(markdown(result))
-    if options.write and not left_to_do(result):
-        write(ASSETS / "guidance.json", json.dumps(result, indent=1) + "\n")
-        write(ASSETS / "guidance.md", markdown(result))
-
-
-if __name__ == "__main__":
-    main()
+            write_text(path, json.dumps(result, indent=1))
+    return result

@@ -1,7 +1,9 @@
-"""The results of `guidance_report` as a page in Markdown."""
+"""The results of the guidance experiment as a page in Markdown."""
 # ruff: noqa: E501
 
 from __future__ import annotations
+
+from ..pages import table
 
 COLUMNS = {
     "timbre": "timbre",
@@ -18,7 +20,7 @@ COLUMNS = {
 }
 HEAD = """# What guidance does to the shipped model
 
-By `python -m musicgen_edu.experiments.guidance.report --write`. {captions} captions that name every attribute but, for half of them, the tonic, two clips of {seconds:g} s each,
+By `python -m musicgen_edu.experiments.guidance --write`. {captions} captions that name every attribute but, for half of them, the tonic, two clips of {seconds:g} s each,
 top-k 250, temperature 1. The captions were not used in training. After ± or in brackets: 95 %.
 
 **Adherence.** The share of clips that have what the caption promises, read off the sound by the classifiers of `assets/tiny/README.md`, with
@@ -38,10 +40,10 @@ def cell(interval: list[float], share: bool) -> str:
     return f"{value:.2f} ({low:.2f} to {high:.2f})" if share else f"{value:.2f} ± {high - value:.2f}"
 
 
-def row(title: str, figures: dict[str, list[float]]) -> str:
+def row(title: str, figures: dict[str, list[float]]) -> list[str]:
     """One line of the table."""
     shares = ("timbre", "tempo", "tonic", "mode", "drums", "over")
-    return f"| {title} | " + " | ".join(cell(figures[name], name in shares) for name in COLUMNS) + " |"
+    return [title, *(cell(figures[name], name in shares) for name in COLUMNS)]
 
 
 def title(setting: dict) -> str:
@@ -52,13 +54,12 @@ def title(setting: dict) -> str:
 
 def markdown(result: dict) -> str:
     """The page; what has not been measured yet is left out."""
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    rows = [row(title(setting), setting["figures"]) for setting in result["settings"]]
     if result["ceiling"]:
-        lines.append(row("real clips of the same pieces, through the codec", result["ceiling"]["figures"]))
-    lines += [row(title(setting), setting["figures"]) for setting in result["settings"]]
-    text = HEAD.format(**result) + "\n".join(lines) + "\n"
+        rows.insert(0, row("real clips of the same pieces, through the codec", result["ceiling"]["figures"]))
+    text = HEAD.format(**result) + table(["", *COLUMNS.values()], rows) + "\n"
     if result["drums"]:
+        drums = [[one["negative"] or "none", cell(one["share"], True)] for one in result["drums"]]
         text += "\nCaptions that say nothing of drums, guidance 3: the share of clips with drums.\n\n"
-        text += "| negative prompt | clips with drums |\n|---|---|\n"
-        text += "".join(f"| {one['negative'] or 'none'} | {cell(one['share'], True)} |\n" for one in result["drums"])
+        text += table(["negative prompt", "clips with drums"], drums) + "\n"
     return text

@@ -1,14 +1,7 @@
-"""The patterns compared on equal terms: `python -m musicgen_edu.experiments.patterns.comparison --write`.
-
-The units (`pattern_units`) that are missing are done first: about 75 minutes of one CPU core in all. A run that is
-stopped goes on. Then the results go to assets/measurements: figures, tables and a clip of each pattern.
-
---list names the missing units, --unit NAME does one, --quick does a small comparison in seconds and prints it.
-"""
+"""The patterns compared: what the units found, summed up over the seeds, and written to assets/measurements."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
@@ -18,9 +11,10 @@ from statistics import mean, stdev
 import torch
 from safetensors.torch import load_file, save_file
 
-from ...files import asset, replace_when_complete
+from ...files import asset, replace_when_complete, write_text
 from ...model.patterns import pattern_table
 from ...training.runs import Report
+from ..pages import write_below_mark
 from .report import comparison_report
 from .synthetic_codes import StickySource, exact_nats
 from .training import CodeData, Terms, generator_for, synthetic_data, train_pattern
@@ -32,7 +26,6 @@ from .units import (
     Experiment,
     data_for,
     distance_to_music,
-    do_unit,
     finished,
     music_codes,
     unigram_nats,
@@ -41,7 +34,6 @@ from .units import (
 )
 
 NAME = "pattern_comparison"
-MARK = "<!-- measured -->"
 
 
 def compare(
@@ -55,11 +47,11 @@ def compare(
     ]
 
 
-def quick_comparison(patterns: Sequence[str] = FOUR, seeds: Sequence[int] = (0,)) -> list[dict]:
+def quick_comparison() -> list[dict]:
     """A comparison in seconds: a small synthetic source, small models; each result also has `exact`, nats a frame."""
     source, frames = StickySource(V=8), 16
     terms = Terms(dim=32, layers=2, checks=(25, 50, 100), learning_rate=5e-3)
-    results = compare(synthetic_data(source, frames), patterns, terms, seeds)
+    results = compare(synthetic_data(source, frames), FOUR, terms)
     for result in results:
         step = pattern_table(result["pattern"], source.K, frames)
         result["exact"] = float(exact_nats(source, step).sum()) / frames
@@ -156,58 +148,20 @@ def load_clips() -> dict[str, torch.Tensor]:
     return {name: codes.long() for name, codes in load_file(asset("measurements", f"{NAME}_clips.safetensors")).items()}
 
 
-def chosen_clips(folder: Path, experiment: str, seed: int = 0, clip: int = 0) -> dict[str, torch.Tensor]:
-    """The first clip of each pattern's model of one experiment and seed, int16 [K, T]: not the best, the first."""
+def chosen_clips(folder: Path, experiment: str) -> dict[str, torch.Tensor]:
+    """The first clip of each pattern's first model of one experiment, int16 [K, T]: not the best, the first."""
     clips = {}
     for pattern in EXPERIMENTS[experiment].patterns:
-        clips[pattern] = load_file(folder / f"{unit_name(experiment, pattern, seed)}.safetensors")["codes"][clip]
-    real = music_codes(folder)["validation"][clip, :, : EXPERIMENTS[experiment].frames]
+        clips[pattern] = load_file(folder / f"{unit_name(experiment, pattern, 0)}.safetensors")["codes"][0]
+    real = music_codes(folder)["validation"][0, :, : EXPERIMENTS[experiment].frames]
     return {name: codes.contiguous() for name, codes in (clips | {"real": real}).items()}
 
 
 def write(folder: Path = FOLDER, experiment: str = "music-muon") -> None:
     """Write figures, tables and clips; the text above the mark in the markdown file stays."""
-    comparison, page = gather(folder), asset("measurements", f"{NAME}.md")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(asset("measurements", f"{NAME}.json")) as temporary:
-        temporary.write_text(json.dumps(comparison, indent=1) + "\n")
-    head = page.read_text().split(MARK)[0] if page.exists() else "# The patterns, trained on equal terms\n\n"
-    with replace_when_complete(page) as temporary:
-        temporary.write_text(f"{head}{MARK}\n\n{comparison_report(comparison)}")
+    comparison = gather(folder)
+    write_text(asset("measurements", f"{NAME}.json"), json.dumps(comparison, indent=1) + "\n")
+    write_below_mark(asset("measurements", f"{NAME}.md"), comparison_report(comparison))
     if experiment in comparison:
         with replace_when_complete(asset("measurements", f"{NAME}_clips.safetensors")) as temporary:
             save_file(chosen_clips(folder, experiment), temporary)
-
-
-def main() -> None:
-    """Do what is missing; with --write also write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where units are kept (default: %(default)s)")
-    parser.add_argument("--unit", metavar="NAME", help="do this unit only")
-    parser.add_argument("--codes", action="store_true", help="only make the codes of the music")
-    parser.add_argument("--list", action="store_true", help="name the units that are missing")
-    parser.add_argument("--quick", action="store_true", help="a small comparison in seconds, printed only")
-    parser.add_argument("--write", action="store_true", help="write the results to assets/measurements")
-    parser.add_argument("--so-far", action="store_true", help="with --write: of what is done, without doing the rest")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if arguments.quick:
-        print(comparison_report({"quick": {"codes": "synthetic", "patterns": summarize(quick_comparison())}}))
-        return
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    if arguments.codes:
-        music_codes(arguments.folder)
-        return
-    if arguments.list:
-        print("\n".join(missing_units(arguments.folder)))
-        return
-    if not arguments.so_far:
-        for name in [arguments.unit] if arguments.unit else missing_units(arguments.folder):
-            do_unit(name, arguments.folder)
-            print(name, flush=True)
-    if arguments.write:
-        write(arguments.folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,8 @@
-"""The pattern comparison in words and tables: markdown from what `pattern_comparison.gather` gives."""
+"""The pattern comparison in words and tables: markdown from what `comparison.gather` gives."""
 
 from __future__ import annotations
+
+from ..pages import table
 
 # Copet et al. 2023, table 4: steps for 30 s, Fréchet audio distance, KL, CLAP, listeners' quality and relevance.
 PAPER = {
@@ -26,12 +28,6 @@ def with_deviation(value: dict | float, digits: int = 2) -> str:
         return f"{value:.{digits}f}"
     deviation = "" if value["deviation"] is None else f" ± {value['deviation']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{deviation}"
-
-
-def table(headings: list[str], rows: list[list[str]]) -> str:
-    """A markdown table."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def curve_table(patterns: dict[str, dict], key: str = "nats") -> str:

@@ -215,9 +215,9 @@ def generate(model: MusicgenLM, pattern: str, frames: int, seeds: list[int], top
     return generate_codes(QuickLM(model), frames, seeds, sampling=sampling, table=table)
 
 
-def generation_seconds(model: MusicgenLM, pattern: str, frames: int, times: int = 3) -> float:
-    """Processor seconds to generate one second of music, one clip at a time: the median of some clips."""
-    clocks = [Clock() for _ in range(times)]
+def generation_seconds(model: MusicgenLM, pattern: str, frames: int) -> float:
+    """Processor seconds to generate one second of music, one clip at a time: the median of three clips."""
+    clocks = [Clock() for _ in range(3)]
     for i, clock in enumerate(clocks):
         with clock:
             generate(model, pattern, frames, [i])

@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...data.procedural import make_clip
-from ...evaluation.scores import clip_features
-from ...files import replace_when_complete
+from ...checkpoints.load import read_codec
+from ...evaluation.probes import features_of
+from ...evaluation.reconstruction import decoded
+from ...files import replace_when_complete, write_text
 from ...model.encodec import EncodecModel
 from ...model.patterns import PATTERNS, num_steps, pattern_table
-from ...musicgen import MusicGen
+from ...training.clip_sources import ProceduralClips
+from ...training.lm_data import cache_codes
 from .synthetic_codes import StickySource, exact_nats
 from .training import (
     FRAME_RATE,
@@ -80,32 +82,28 @@ def units(experiments: dict[str, Experiment] = EXPERIMENTS) -> dict[str, tuple[s
     }
 
 
-@torch.inference_mode()
-def encoded_clips(codec: EncodecModel, seed: int, count: int, frames: int = CLIP_FRAMES) -> Tensor:
-    """Codes of `count` procedural clips: int16 [N, K, T]."""
-    clips = (make_clip(np.random.SeedSequence((seed, i)), frames).audio for i in range(count))
-    return torch.cat([codec.encode(torch.from_numpy(audio)[None, None]) for audio in clips]).short()
-
-
-@torch.inference_mode()
-def sound_features(codec: EncodecModel, codes: Tensor) -> Tensor:
-    """`clip_features` of decoded codes [N, K, T]: float32 [N, F]."""
-    audio = [codec.decode(clip[None].long())[0, 0].numpy() for clip in codes]
-    return torch.from_numpy(np.stack([clip_features(a, codec.config.sampling_rate) for a in audio])).float()
+@cache
+def shipped_codec() -> EncodecModel:
+    """The codec that comes with the package, on the CPU."""
+    return read_codec("tiny")
 
 
 def music_codes(folder: Path = FOLDER) -> dict[str, Tensor]:
     """Codes of procedural music, made once and cached: `train` and `validation`, int16 [N, K, T]."""
-    path = folder / "codes.safetensors"
-    if not path.exists():
-        codec = MusicGen.from_pretrained("tiny", device="cpu").codec
-        made = {
-            "train": encoded_clips(codec, TRAIN_SEED, TRAIN_CLIPS),
-            "validation": encoded_clips(codec, VALIDATION_SEED, VALIDATION_CLIPS),
-        }
-        with replace_when_complete(path) as temporary:
-            save_file(made, temporary)
-    return load_file(path)
+    parts = {
+        "train": ProceduralClips(TRAIN_SEED, TRAIN_CLIPS, CLIP_FRAMES),
+        "validation": ProceduralClips(VALIDATION_SEED, VALIDATION_CLIPS, CLIP_FRAMES),
+    }
+    return {
+        name: cache_codes(folder / "codes" / name, source, shipped_codec(), CLIP_FRAMES).codes
+        for name, source in parts.items()
+    }
+
+
+def sound_features(codes: Tensor) -> Tensor:
+    """`clip_features` of codes [N, K, T], decoded by the shipped codec: float32 [N, F]."""
+    codec = shipped_codec()
+    return torch.from_numpy(features_of(decoded(codec, codes), codec.config.sampling_rate)).float()
 
 
 def sound_distance(features: Tensor, reference: Tensor) -> float:
@@ -122,12 +120,11 @@ def sound_distance(features: Tensor, reference: Tensor) -> float:
 
 def distance_to_music(codes: Tensor, reference: Tensor, folder: Path = FOLDER) -> float:
     """`sound_distance` of generated codes [N, K, T] to those of real windows [M, K, T], whose features are cached."""
-    codec = MusicGen.from_pretrained("tiny", device="cpu").codec
     path = folder / f"features-{reference.shape[2]}.safetensors"
     if not path.exists():
         with replace_when_complete(path) as temporary:
-            save_file({"features": sound_features(codec, reference)}, temporary)
-    return sound_distance(sound_features(codec, codes), load_file(path)["features"])
+            save_file({"features": sound_features(reference)}, temporary)
+    return sound_distance(sound_features(codes), load_file(path)["features"])
 
 
 def unigram_nats(train: Tensor, validation: Tensor, codebook_size: int) -> Tensor:
@@ -150,9 +147,8 @@ def data_for(experiment: Experiment, folder: Path = FOLDER) -> CodeData:
         return synthetic_data(SOURCE, experiment.frames, clips=512)
     if experiment.codes != "music":
         raise ValueError(f"codes must be 'synthetic' or 'music', not {experiment.codes!r}")
-    codec = MusicGen.from_pretrained("tiny", device="cpu").codec
-    codes = music_codes(folder)
-    return window_data(codes["train"], codes["validation"], experiment.frames, codec.config.codebook_size)
+    codes, V = music_codes(folder), shipped_codec().config.codebook_size
+    return window_data(codes["train"], codes["validation"], experiment.frames, V)
 
 
 def run_unit(
@@ -218,6 +214,5 @@ def do_unit(
     result, made = run_unit(experiment, pattern, seed, source(experiment, folder), folder)
     with replace_when_complete(path.with_suffix(".safetensors")) as temporary:
         save_file({"codes": made}, temporary)
-    with replace_when_complete(path) as temporary:  # last: it says that the unit is done
-        temporary.write_text(json.dumps(result | {"experiment": known[name][0]}))
+    write_text(path, json.dumps(result | {"experiment": known[name][0]}))  # last: it says that the unit is done
     return True

@@ -1,1 +1,1 @@
-"""The shipped model: its training and its report."""
+"""The shipped model: `train` makes it, `report` measures it; `python -m musicgen_edu.experiments.tiny` runs both."""

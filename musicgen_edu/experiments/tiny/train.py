@@ -1,14 +1,7 @@
-"""`make tiny`: train the model that this package ships, from nothing but the procedural music.
-
-Four stages, each of which goes on where it was stopped: `codec` trains the codec, `codes` encodes captioned clips,
-`lm` trains text encoder and language model together on them, `export` writes the folder in the published format.
-`python -m musicgen_edu.experiments.tiny.train all` runs them in a row: some three hours on two CPU cores, most of
-it the language model.
-"""
+"""The training of the shipped model, from nothing but the procedural music: codec, codes, language model, export."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,15 +12,16 @@ import torch
 from ...checkpoints.save import write_checkpoint
 from ...data.captions import caption
 from ...data.pieces import random_piece
-from ...data.procedural import make_clip
-from ...files import replace_when_complete
 from ...model.encodec import EncodecConfig, EncodecModel
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.text import TextEncoder
+from ...training.clip_sources import ProceduralClips
 from ...training.codec import CodecTraining, procedural_segments, train_codec
 from ...training.layout import Batch
 from ...training.lm import train_lm
-from ...training.runs import load_run, progress_printer
+from ...training.lm_data import CodedClips, cache_codes, write_codes
+from ...training.processes import Processes
+from ...training.runs import load_run, progress_bar
 from ...training.settings import LMTraining
 from ...training.text_to_codes import TextToCodes
 
@@ -43,9 +37,8 @@ CODEC = EncodecConfig(
 CODEC_TRAINING = CodecTraining(steps=3000)
 
 FRAMES = 512  # of a training clip: 10.24 s
-SHARD = 512  # clips in a file of codes
-SHARDS = 32
 TEXT_SEED, CLIP_SEED = 1, 2  # kept apart from the codec's clips and from those that the evaluation uses
+CLIPS = ProceduralClips(CLIP_SEED, 16384, FRAMES)
 
 TEXT = {  # T5Config
     "vocab_size": 384,
@@ -85,9 +78,8 @@ def train_tiny_codec(folder: Path) -> EncodecModel:
     """Train the codec, with its state in `folder`/codec.pt."""
     settings = CODEC_TRAINING
     segments = partial(procedural_segments, settings.batch, settings.segment_frames, settings.seed)
-    return train_codec(
-        EncodecModel(CODEC, dead_threshold=0.2), settings, segments, folder / "codec.pt", report=progress_printer()
-    )
+    codec = EncodecModel(CODEC, dead_threshold=0.2)
+    return train_codec(codec, settings, segments, folder / "codec.pt", report=progress_bar(settings.steps))
 
 
 def load_tiny_codec(folder: Path) -> EncodecModel:
@@ -97,25 +89,10 @@ def load_tiny_codec(folder: Path) -> EncodecModel:
     return codec.eval()
 
 
-def clip_seed(index: int) -> np.random.SeedSequence:
-    """The seed of training clip number `index`."""
-    return np.random.SeedSequence((CLIP_SEED, index))
-
-
-@torch.inference_mode()
-def cache_codes(folder: Path, first: int = 0, every: int = 1) -> None:
-    """Encode the training clips once, in files of `SHARD` clips; `first` and `every` share the work among processes."""
-    codec = load_tiny_codec(folder)
-    for shard in range(first, SHARDS, every):
-        path = folder / f"codes-{shard:03d}.pt"
-        if path.exists():
-            continue
-        clips = [make_clip(clip_seed(shard * SHARD + i), FRAMES) for i in range(SHARD)]
-        # One at a time: what a layer makes of 10 s of audio then stays in the CPU's cache, and it takes half the time.
-        parts = [codec.encode(torch.from_numpy(clip.audio)[None, None]) for clip in clips]
-        with replace_when_complete(path) as temporary:
-            torch.save({"codes": torch.cat(parts).short(), "captions": [clip.caption for clip in clips]}, temporary)
-        print(path, flush=True)
+def write_tiny_codes(folder: Path, first: int = 0, every: int = 1) -> None:
+    """Encode the training clips once; `first` and `every` share the work among processes."""
+    processes = Processes(every, first)
+    write_codes(folder / "codes", CLIPS, load_tiny_codec(folder), FRAMES, processes=processes)
 
 
 def train_tokenizer(folder: Path):
@@ -165,28 +142,24 @@ def new_tiny_lm(folder: Path) -> TextToCodes:
     return TextToCodes(TextEncoder(T5EncoderModel(T5Config(**TEXT)), tokenizer), MusicgenLM(LM))
 
 
-def cached_batches(folder: Path, settings: LMTraining, start: int) -> Iterator[list[Batch]]:
-    """Each step's batches of codes [B, K, T] and captions, in an order that the seed fixes, from step `start` on."""
-    shards = [torch.load(path, weights_only=True) for path in sorted(folder.glob("codes-*.pt"))]
-    codes = torch.cat([shard["codes"] for shard in shards])
-    captions = [text for shard in shards for text in shard["captions"]]
+def batches(clips: CodedClips, settings: LMTraining, start: int) -> Iterator[list[Batch]]:
+    """Each step's batches from step `start` on, drawn by the seed; captions get words that promise nothing."""
     for step in range(start, settings.steps):
-        rng = np.random.default_rng((settings.seed, step))
-        batches = []
+        rng, drawn = np.random.default_rng((settings.seed, step)), []
         for frames, batch in settings.sizes(step):
-            chosen = rng.choice(len(captions), batch, replace=False)
-            texts = [with_fillers(captions[i], rng) for i in chosen]
-            batches.append((codes[chosen, :, :frames].long(), texts))
-        yield batches
+            codes, captions, _ = clips.batch(rng.choice(len(clips), batch, replace=False), frames)
+            drawn.append(Batch(codes, [with_fillers(text, rng) for text in captions]))
+        yield drawn
 
 
 def train_tiny_lm(folder: Path) -> TextToCodes:
     """Train text encoder and language model in the three stages, with their state in `folder`."""
     torch.manual_seed(TEXT_SEED)
     model = new_tiny_lm(folder)
+    clips = cache_codes(folder / "codes", CLIPS, load_tiny_codec(folder), FRAMES)
     for name, settings in LM_STAGES.items():
-        batches = partial(cached_batches, folder, settings)
-        train_lm(model, settings, batches, folder / name, report=progress_printer())
+        report = progress_bar(settings.steps)
+        train_lm(model, settings, partial(batches, clips, settings), folder / name, report=report)
     return model
 
 
@@ -195,27 +168,3 @@ def export(folder: Path, out: Path) -> None:
     model = new_tiny_lm(folder)
     load_run(folder / list(LM_STAGES)[-1], model)
     write_checkpoint(out, model.text_model, model.tokenizer, model.lm, load_tiny_codec(folder), torch.float16)
-
-
-def main() -> None:
-    """Run one stage, or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("codec", "codes", "lm", "export", "all"))
-    parser.add_argument("--folder", type=Path, default=Path("runs/tiny"), help="where the state of the run lives")
-    parser.add_argument("--out", type=Path, default=Path("assets/tiny"), help="where to write the model")
-    parser.add_argument("--part", default="0/1", help="of the codes: I/N encodes each N-th file from the I-th on")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    if arguments.stage in ("codec", "all"):
-        train_tiny_codec(arguments.folder)
-    if arguments.stage in ("codes", "all"):
-        first, every = map(int, arguments.part.split("/"))
-        cache_codes(arguments.folder, first, every)
-    if arguments.stage in ("lm", "all"):
-        train_tiny_lm(arguments.folder)
-    if arguments.stage in ("export", "all"):
-        export(arguments.folder, arguments.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""How well a codec reconstructs, by number of codebooks: `python -m musicgen_edu.training.codec_report`.
+"""How well a codec reconstructs, by number of codebooks: `python -m musicgen_edu.experiments.codec_report`.
 
 SI-SDR, chroma cosine, log-mel distance and the perplexity of each codebook, on held-out procedural clips and on a
 folder of recordings.
@@ -9,29 +9,34 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..checkpoints.load import read_codec
 from ..data.audio_folder import file_segments, sound_files
 from ..data.pieces import GRID, SAMPLE_RATE
-from ..data.procedural import make_clip
-from ..evaluation.scores import chroma_cosine, log_mel_distance, si_sdr
+from ..data.procedural import make_clips, sounds_of
+from ..evaluation.reconstruction import codec_measures
 from ..model.audio import resample
 from ..model.encodec import EncodecModel
-from ..model.quantization import perplexity
+from .pages import table
 
 HELD_OUT_SEED = 11  # no training uses it
 SILENT = 0.01  # a clip that stays below this says nothing about a codec
-COLUMNS = "codebooks|kbit/s|SI-SDR (dB), median|SI-SDR (dB), mean|chroma cosine, mean|log-mel L1, mean|perplexity"
+COLUMNS = {  # heading: measure, form
+    "codebooks": ("codebooks", "{}"),
+    "kbit/s": ("kbit/s", "{:.1f}"),
+    "SI-SDR (dB), median": ("SI-SDR median", "{:.2f}"),
+    "SI-SDR (dB), mean": ("SI-SDR mean", "{:.2f}"),
+    "chroma cosine, mean": ("chroma", "{:.3f}"),
+    "log-mel L1, mean": ("log-mel", "{:.3f}"),
+    "perplexity": ("perplexity", "{:.0f}"),
+}
 
 
 def procedural_clips(count: int, seconds: float, sample_rate: int) -> Tensor:
     """Held-out procedural clips: [B, N]."""
     frames = round(seconds * SAMPLE_RATE / GRID)
-    clips = [make_clip(np.random.SeedSequence((HELD_OUT_SEED, i)), frames).audio for i in range(count)]
-    return resample(torch.from_numpy(np.stack(clips)), SAMPLE_RATE, sample_rate)
+    return resample(sounds_of(make_clips(HELD_OUT_SEED, count, frames)), SAMPLE_RATE, sample_rate)
 
 
 def music_clips(folder: Path | str, count: int, seconds: float, sample_rate: int) -> Tensor:
@@ -44,45 +49,10 @@ def music_clips(folder: Path | str, count: int, seconds: float, sample_rate: int
     return heard
 
 
-def encoded(codec: EncodecModel, audio: Tensor, batch: int = 16) -> Tensor:
-    """Codes [B, K, T] of audio [B, N]."""
-    return torch.cat([codec.encode(part[:, None]) for part in audio.split(batch)])
-
-
-def decoded(codec: EncodecModel, codes: Tensor, samples: int, batch: int = 16) -> Tensor:
-    """Sound [B, N] of codes [B, up to K, T], cut to so many samples."""
-    return torch.cat([codec.decode(part)[:, 0, :samples] for part in codes.split(batch)])
-
-
-def codec_measures(codec: EncodecModel, audio: Tensor) -> list[dict[str, float]]:
-    """For each number of codebooks what is measured on mono clips [B, N] at the codec's sample rate.
-
-    The perplexity is that of the last codebook in use: how many of its V entries are in effective use.
-    """
-    config, codes, rows = codec.config, encoded(codec, audio), []
-    for k in range(1, config.num_codebooks + 1):
-        made = decoded(codec, codes[:, :k], audio.shape[1])
-        sdr = si_sdr(audio, made)
-        pairs = zip(audio.numpy(), made.numpy(), strict=True)
-        rows.append(
-            {
-                "codebooks": k,
-                "kbit/s": config.bandwidth * k / config.num_codebooks,
-                "SI-SDR median": sdr.median().item(),
-                "SI-SDR mean": sdr.mean().item(),
-                "chroma": float(np.mean([chroma_cosine(a, b, config.sampling_rate) for a, b in pairs])),
-                "log-mel": log_mel_distance(audio, made, config.sampling_rate).mean().item(),
-                "perplexity": perplexity(codes[:, k - 1], config.codebook_size),
-            }
-        )
-    return rows
-
-
 def codec_table(codec: EncodecModel, audio: Tensor) -> str:
-    """`codec_measures` as a table."""
-    form = "{codebooks}|{kbit/s:.1f}|{SI-SDR median:.2f}|{SI-SDR mean:.2f}|{chroma:.3f}|{log-mel:.3f}|{perplexity:.0f}"
-    lines = [COLUMNS, "|".join(["---"] * 7), *(form.format(**row) for row in codec_measures(codec, audio))]
-    return "\n".join(f"| {line.replace('|', ' | ')} |" for line in lines)
+    """`codec_measures` of mono clips [B, N] as a table."""
+    rows = [[form.format(row[name]) for name, form in COLUMNS.values()] for row in codec_measures(codec, audio)]
+    return table(list(COLUMNS), rows)
 
 
 def main() -> None:
