@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ... import figures
-from ...model.patterns import PATTERNS
+from ...model.patterns import PATTERNS, pattern_table
 
 STEREO = [0, 0, 1, 1, 2, 2, 3, 3]
 
@@ -15,9 +15,17 @@ def random_codes(B: int, K: int, T: int, V: int = 50) -> Tensor:
     return torch.randint(V, (B, K, T))
 
 
-def patterns_and_sizes() -> list[tuple[str, int, int]]:
-    """Every pattern of the library in some sizes: (name, K, T)."""
-    return [(name, K, T) for name in PATTERNS for K, T in ((4, 5), (1, 3), (2, 1))]
+def tables() -> list[tuple[str, Tensor]]:
+    """Every pattern of the library in some sizes, and tables that none of them is: (what, step)."""
+    named = [(name, K, T) for name in PATTERNS for K, T in ((4, 5), (1, 3), (2, 1))]
+    own = {
+        "delays 0, 2, 1": [[0, 1, 2], [2, 3, 4], [1, 2, 3]],  # the slowest codebook is not the last one
+        "delays 2, 0": [[2, 3, 4, 5], [0, 1, 2, 3]],  # and the first one is not the quickest
+        "a table with gaps": [[0, 2, 3], [5, 6, 9]],
+        "a table that begins late": [[2, 3, 7], [1, 4, 5]],
+    }
+    found = [(f"{name}, K = {K}, T = {T}", pattern_table(name, K, T)) for name, K, T in named]
+    return found + [(what, torch.tensor(step)) for what, step in own.items()]
 
 
 def two_tables(target: Tensor, yours: Tensor, what: str) -> figures.Picture:

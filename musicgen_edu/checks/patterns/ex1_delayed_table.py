@@ -2,135 +2,108 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ...model.patterns import pattern_table
-from .. import Exercise, Wrong, expect, expect_tensor
+from .. import Exercise, expect_equal, expect_tensor, mistakes
 from ._shared import STEREO, two_tables
 
 
-def _delayed(delays: list[int], T: int) -> Tensor:
+def _delayed(delays, T):
     return torch.tensor(delays)[:, None] + torch.arange(T)  # [K, T]
 
 
 def table_has_a_row_for_each_delay(answer):
     """The table is int64 [K, T]: one row for each delay, one column for each frame."""
-    for delays, T in (([0, 1, 2], 5), ([0, 0, 1, 1], 2), ([3], 4)):
-        expect_tensor(answer(delays, T), (len(delays), T), torch.int64, "the table")
+    for delays, T in (([0, 1, 2], 5), ([0, 0, 1, 1], 2), ([3], 4), ([0, 9], 1)):
+        expect_tensor(answer(list(delays), T), (len(delays), T), torch.int64, "the table")
 
 
 def no_delay_is_parallel(answer):
     """Without delays frame t is written in step t, by all codebooks."""
-    step = answer([0, 0, 0], 4)
-    expect(step.tolist() == [[0, 1, 2, 3]] * 3, f"delays [0, 0, 0]: each row is 0, 1, 2, 3, not {step.tolist()}")
+    expect_equal(answer([0, 0, 0], 4), [[0, 1, 2, 3]] * 3, "delays [0, 0, 0]")
 
 
 def row_begins_at_its_delay(answer):
-    """Codebook k writes its first frame in step delays[k]."""
-    for delays in ([0, 1, 1, 1], [2, 0, 5], STEREO):
-        begins = answer(delays, 3)[:, 0].tolist()
-        expect(begins == delays, f"delays {delays}: the first frames come in steps {begins}")
+    """Codebook k writes its first frame in step delays[k], whatever the other codebooks do."""
+    for delays in ([0, 1, 1, 1], [2, 0, 5], STEREO, [1, 3], [4], [9, 0, 9]):
+        expect_equal(answer(list(delays), 3)[:, 0], delays, f"delays {delays}: the steps of the first frames")
 
 
 def one_frame_follows_the_other(answer):
     """Once a codebook has begun, it writes one frame in each step."""
-    step = answer([0, 2, 3], 6)
-    expect((step.diff(dim=1) == 1).all(), f"delays [0, 2, 3]: a row goes on with {step.diff(dim=1).tolist()}")
+    for delays in ([0, 2, 3], [8, 1]):
+        found = answer(list(delays), 6).diff(dim=1)
+        expect_equal(found, [[1] * 5] * len(delays), f"delays {delays}: steps from each frame to the next")
 
 
 def delays_give_the_patterns_that_are_known(answer):
     """Delays 0, 1, 2, 3 are the delay pattern, 0, 1, 1, 1 partial delay; stereo's pairs share a delay."""
     for delays, name in (([0, 1, 2, 3], "delay"), ([0, 1, 1, 1], "partial delay"), ([0, 0, 0, 0], "parallel")):
-        expect(torch.equal(answer(delays, 7), pattern_table(name, 4, 7)), f"{delays} is not the {name} pattern")
-    expect(torch.equal(answer(STEREO, 5), pattern_table("delay", 4, 5).repeat_interleave(2, 0)), "stereo's pairs")
+        expect_equal(answer(delays, 7), pattern_table(name, 4, 7), f"delays {delays}, the {name} pattern")
+    pairs = pattern_table("delay", 4, 5).repeat_interleave(2, 0)
+    expect_equal(answer(list(STEREO), 5), pairs, f"delays {STEREO}, stereo's pairs")
 
 
-def _delayed_transposed(delays, T):
-    return _delayed(delays, T).T
-
-
-def _delayed_float(delays, T):
-    return torch.Tensor(delays)[:, None] + torch.arange(T)
-
-
-def _delayed_by_index(delays, T):
-    return torch.arange(len(delays))[:, None] + torch.arange(T)
-
-
-def _delayed_from_one(delays, T):
-    return _delayed(delays, T) + 1
-
-
-def _delayed_cumulated(delays, T):
-    return torch.tensor(delays).cumsum(0)[:, None] + torch.arange(T)
-
-
-def _delayed_minus(delays, T):
-    return torch.arange(T) - torch.tensor(delays)[:, None]
-
-
-def _delayed_slower(delays, T):
-    late = torch.tensor(delays)[:, None]
-    return late + torch.arange(T) * (late + 1)
-
-
-def _delayed_loops(delays, T):
+def _loops(delays, T):
     return torch.tensor([[t + delay for t in range(T)] for delay in delays])
 
 
-def _delayed_stack(delays, T):
+def _stacked(delays, T):
     return torch.stack([torch.arange(delay, delay + T) for delay in delays])
+
+
+def _with_numpy(delays, T):
+    return torch.from_numpy(np.add.outer(np.array(delays), np.arange(T)))
 
 
 delayed_table = Exercise(
     "delayed_table",
     reference=_delayed,
     properties=(
-        table_has_a_row_for_each_delay,
-        no_delay_is_parallel,
-        row_begins_at_its_delay,
-        one_frame_follows_the_other,
+        table_has_a_row_for_each_delay, no_delay_is_parallel, row_begins_at_its_delay, one_frame_follows_the_other,
         delays_give_the_patterns_that_are_known,
     ),
-    wrong=(
-        Wrong(
-            _delayed_transposed,
-            "table_has_a_row_for_each_delay",
-            "Your table is [T, K]: a row for each frame. Codebooks go down and frames go across.",
-        ),
-        Wrong(
-            _delayed_float,
-            "table_has_a_row_for_each_delay",
-            "torch.Tensor(...) makes floats. Steps are used as indices, so they must be int64: torch.tensor(...).",
-        ),
-        Wrong(
-            _delayed_by_index,
-            "no_delay_is_parallel",
-            "You delay codebook k by k, whatever `delays` says. Use delays[k].",
-        ),
-        Wrong(
-            _delayed_from_one,
-            "no_delay_is_parallel",
-            "Your steps count from 1. The start column is added when codes are laid out; the table's first step is 0.",
-        ),
-        Wrong(
-            _delayed_cumulated,
-            "row_begins_at_its_delay",
-            "You add the delays up. Each delay already counts from the start, not from the codebook above.",
-        ),
-        Wrong(
-            _delayed_minus,
-            "row_begins_at_its_delay",
-            "You subtract the delay. A codebook that waits writes its frames in later steps.",
-        ),
-        Wrong(
-            _delayed_slower,
-            "one_frame_follows_the_other",
-            "Your delay grows from frame to frame. It is a shift: the same for all frames of a codebook.",
-        ),
-    ),
-    right=(_delayed_loops, _delayed_stack),
-    examples=lambda generator: [([0, 1, 1, 3], 5), ([2, 0, 4], 3)],
+    wrong=mistakes(_delayed, {
+        table_has_a_row_for_each_delay: [
+            ("torch.tensor(delays)[:, None] + torch.arange(T)", "torch.tensor(delays) + torch.arange(T)[:, None]",
+             "Your table is [T, K]: a row for each frame. Codebooks go down and frames go across."),
+            ("torch.tensor(", "torch.Tensor(",
+             "torch.Tensor(...) makes floats. Steps are used as indices, so they must be int64: torch.tensor(...)."),
+            ("(T)", "(T + max(delays))", "Your rows are as long as the sequence. A table has one column for each "
+             "frame: "
+             "T."),
+            ("torch.tensor(delays)[:, None] + torch.arange(T)",
+             "torch.tensor([[t + delay for t in range(T)] for delay in delays], dtype=torch.int32)",
+             "Your steps are int32. They are used as indices, and gather and scatter take int64 only."),
+        ],
+        no_delay_is_parallel: [
+            ("torch.tensor(delays)", "torch.arange(len(delays))",
+             "You delay codebook k by k, whatever `delays` says. Use delays[k]."),
+            ("(T)", "(1, T + 1)", "Your steps count from 1. The start column is added when codes are laid out; the "
+             "table's first step is 0."),
+        ],
+        row_begins_at_its_delay: [
+            ("(delays)", "(delays).cumsum(0)",
+             "You add the delays up. Each delay already counts from the start, not from the codebook above."),
+            ("torch.tensor(delays)[:, None] + torch.arange(T)", "torch.arange(T) - torch.tensor(delays)[:, None]",
+             "You subtract the delay. A codebook that waits writes its frames in later steps."),
+            ("(delays)", "(sorted(delays))", "You sort the delays. Row k belongs to codebook k, early or late."),
+            ("(delays)", "([one - min(delays) for one in delays])", "You take away the smallest delay. If all "
+             "codebooks wait, the first steps write nothing: delays count from step 0."),
+            ("(delays)", "(delays).clamp(max=T)",
+             "You limit the delays by T. A codebook may wait for longer than the clip has frames."),
+        ],
+        one_frame_follows_the_other: [
+            ("torch.arange(T)", "torch.arange(T) * (torch.tensor(delays)[:, None] + 1)",
+             "Your delay grows from frame to frame. It is a shift: the same for all frames of a codebook."),
+            ("torch.tensor(delays)[:, None] + torch.arange(T)", "torch.maximum(torch.tensor(delays)[:, None], "
+             "torch.arange(T))", "You take the later one of delay and frame, so several frames share a step. Add "
+             "them."),
+        ],
+    }),
+    right=(_loops, _stacked, _with_numpy),
+    examples=lambda generator: [([0, 1, 1, 3], 5), ([2, 0, 4], 3), ([3, 1], 2)],
     picture=lambda target, yours, arguments: two_tables(target, yours, "frame"),
-)
+)  # fmt: skip

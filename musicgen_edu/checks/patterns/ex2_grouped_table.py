@@ -2,104 +2,70 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ...model.patterns import check_table, num_steps, pattern_table
-from .. import Exercise, Wrong, expect, expect_tensor
+from .. import Exercise, expect_equal, expect_tensor, mistakes
 from ._shared import two_tables
 
 
-def _grouped(groups: list[list[int]], T: int) -> Tensor:
-    G, step = len(groups), torch.zeros(sum(map(len, groups)), T, dtype=torch.int64)
+def _grouped(groups, T):
+    step = torch.zeros(sum(map(len, groups)), T, dtype=torch.int64)
     for g, group in enumerate(groups):
-        step[group] = torch.arange(T) * G + g
-    return step  # [K, T]
+        step[group] = torch.arange(T) * len(groups) + g
+    return step
 
 
 def groups_fill_a_table(answer):
     """The table is int64 [K, T], K the number of codebooks in all groups."""
-    for groups, T in (([[0], [1, 2], [3]], 4), ([[0, 1]], 3), ([[2], [0, 1]], 1)):
+    for groups, T in (([[0], [1, 2], [3]], 4), ([[0, 1]], 3), ([[2], [0, 1]], 1), ([[0]], 2)):
         expect_tensor(answer(groups, T), (sum(map(len, groups)), T), torch.int64, "the table")
 
 
 def one_group_is_parallel(answer):
     """A single group is the parallel pattern: a frame in each step."""
-    step = answer([[0, 1, 2]], 5)
-    expect(torch.equal(step, pattern_table("parallel", 3, 5)), f"groups [[0, 1, 2]]: {step.tolist()}")
+    expect_equal(answer([[0, 1, 2]], 5), pattern_table("parallel", 3, 5), "groups [[0, 1, 2]]")
 
 
 def groups_of_one_are_flattening(answer):
     """A group for each codebook is flattening: frame 0 complete, then frame 1."""
-    step = answer([[0], [1], [2]], 4)
-    expect(torch.equal(step, pattern_table("flattening", 3, 4)), f"groups [[0], [1], [2]]: {step.tolist()}")
+    expect_equal(answer([[0], [1], [2]], 4), pattern_table("flattening", 3, 4), "groups [[0], [1], [2]]")
 
 
 def two_in_the_middle_by_hand(answer):
     """Groups 0 | 1 2 | 3: three steps a frame, the second one writes two codes."""
-    step = answer([[0], [1, 2], [3]], 2).tolist()
-    expect(step == [[0, 3], [1, 4], [1, 4], [2, 5]], f"groups [[0], [1, 2], [3]], two frames: {step}")
+    expect_equal(answer([[0], [1, 2], [3]], 2), [[0, 3], [1, 4], [1, 4], [2, 5]], "groups [[0], [1, 2], [3]]")
 
 
 def order_of_groups_decides(answer):
     """A group that stands first is written first, whichever codebooks are in it."""
-    step = answer([[1], [0, 2]], 2).tolist()
-    expect(step == [[1, 3], [0, 2], [1, 3]], f"groups [[1], [0, 2]]: codebook 1 is first, but the table is {step}")
+    expect_equal(answer([[1], [0, 2]], 2), [[1, 3], [0, 2], [1, 3]], "groups [[1], [0, 2]]")
 
 
-def groups_are_patterns_of_so_many_steps(answer):
-    """Every grouping is a pattern of G * T steps."""
-    for groups in ([[0], [1, 2, 3]], [[3, 1], [0], [2]], [[0, 1], [2, 3], [4, 5, 6]]):
-        step = check_table(answer(groups, 6))
-        expect(num_steps(step) == 6 * len(groups), f"{groups}: {num_steps(step)} steps for 6 frames")
-        expect(torch.equal(step, _grouped(groups, 6)), f"{groups}: not the table of the library")
+def each_step_writes_its_group(answer):
+    """Every grouping is a pattern of G * T steps, and step t * G + g writes frame t of group g, and nothing else."""
+    for groups in ([[0], [1, 2, 3]], [[3, 1], [0], [2]], [[0, 1], [2, 3], [4, 5, 6]], [[5, 0, 4], [2, 3, 1]]):
+        step = check_table(answer([list(group) for group in groups], 6))
+        expect_equal(num_steps(step), 6 * len(groups), f"{groups}: steps for 6 frames")
+        for s in range(num_steps(step)):
+            written = [(k, s // len(groups)) for k in sorted(groups[s % len(groups)])]
+            expect_equal((step == s).nonzero(), written, f"{groups}: codes (k, t) written in step {s}")
+    found = answer([[0], [1, 2, 3]], 5)
+    expect_equal(found, pattern_table("partial flattening", 4, 5), "groups [[0], [1, 2, 3]], partial flattening")
 
 
-def _group_numbers(groups: list[list[int]]) -> Tensor:
-    numbers = torch.zeros(sum(map(len, groups)), dtype=torch.int64)
-    for g, group in enumerate(groups):
-        numbers[group] = g
-    return numbers[:, None]  # [K, 1]
-
-
-def _grouped_transposed(groups, T):
-    return _grouped(groups, T).T
-
-
-def _grouped_row_a_group(groups, T):
-    return torch.arange(T) * len(groups) + torch.arange(len(groups))[:, None]
-
-
-def _grouped_by_codebook(groups, T):
-    return torch.arange(T) * len(groups) + torch.arange(len(_group_numbers(groups)))[:, None]
-
-
-def _grouped_k_steps(groups, T):
-    return torch.arange(T) * len(_group_numbers(groups)) + _group_numbers(groups)
-
-
-def _grouped_all_frames(groups, T):
-    return _group_numbers(groups) * T + torch.arange(T)
-
-
-def _grouped_delayed(groups, T):
-    return _group_numbers(groups) + torch.arange(T)
-
-
-def _grouped_backwards(groups, T):
-    return torch.arange(T) * len(groups) + len(groups) - 1 - _group_numbers(groups)
-
-
-def _grouped_as_listed(groups, T):
+def _as_listed(groups, T):
     numbers = torch.tensor([g for g, group in enumerate(groups) for _ in group])
     return torch.arange(T) * len(groups) + numbers[:, None]
 
 
-def _grouped_broadcast(groups, T):
-    return torch.arange(T) * len(groups) + _group_numbers(groups)
+def _broadcast(groups, T):
+    number = {k: g for g, group in enumerate(groups) for k in group}
+    return torch.tensor([[t * len(groups) + number[k] for t in range(T)] for k in sorted(number)])
 
 
-def _grouped_count(groups, T):
+def _counting(groups, T):
     step, s = torch.zeros(sum(map(len, groups)), T, dtype=torch.int64), 0
     for t in range(T):
         for group in groups:
@@ -109,61 +75,57 @@ def _grouped_count(groups, T):
     return step
 
 
+def _with_numpy(groups, T):
+    listed = np.concatenate(groups)
+    numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])[np.argsort(listed)]
+    return torch.as_tensor(numbers[:, None] + len(groups) * np.arange(T)[None])
+
+
 grouped_table = Exercise(
     "grouped_table",
     reference=_grouped,
     properties=(
-        groups_fill_a_table,
-        one_group_is_parallel,
-        groups_of_one_are_flattening,
-        two_in_the_middle_by_hand,
-        order_of_groups_decides,
-        groups_are_patterns_of_so_many_steps,
+        groups_fill_a_table, one_group_is_parallel, groups_of_one_are_flattening, two_in_the_middle_by_hand,
+        order_of_groups_decides, each_step_writes_its_group,
     ),
-    wrong=(
-        Wrong(
-            _grouped_transposed,
-            "groups_fill_a_table",
-            "Your table is [T, K]. Codebooks go down and frames go across: [K, T].",
-        ),
-        Wrong(
-            _grouped_row_a_group,
-            "groups_fill_a_table",
-            "Your table has a row for each group. It needs one for each codebook; those of a group are equal.",
-        ),
-        Wrong(
-            _grouped_by_codebook,
-            "one_group_is_parallel",
-            "You add the number of the codebook. Add the number of its group: a group is written together.",
-        ),
-        Wrong(
-            _grouped_k_steps,
-            "one_group_is_parallel",
-            "You give each frame K steps. It takes as many as there are groups.",
-        ),
-        Wrong(
-            _grouped_all_frames,
-            "groups_of_one_are_flattening",
-            "You write a group for all frames before the next begins, as coarse-first does. Here a frame is completed "
-            "before the next one begins.",
-        ),
-        Wrong(
-            _grouped_delayed,
-            "groups_of_one_are_flattening",
-            "You delay the groups and give each frame one step, as delay does. A frame takes G steps here: t * G + g.",
-        ),
-        Wrong(
-            _grouped_backwards,
-            "groups_of_one_are_flattening",
-            "You write the last group first.",
-        ),
-        Wrong(
-            _grouped_as_listed,
-            "order_of_groups_decides",
-            "You fill the rows in the order in which the codebooks are listed. Row k belongs to codebook k.",
-        ),
-    ),
-    right=(_grouped_broadcast, _grouped_count),
-    examples=lambda generator: [([[1], [0, 3], [2]], 4), ([[0, 1], [2]], 3)],
+    wrong=mistakes(_grouped, {
+        groups_fill_a_table: [
+            ("return step", "return step.T", "Your table is [T, K]. Codebooks go down and frames go across: [K, T]."),
+            ("sum(map(len, groups))", "len(groups)", "step[group]", "step[g]",
+             "Your table has a row for each group. It needs one for each codebook; those of a group are equal."),
+            (", dtype=torch.int64", "", "torch.zeros makes floats. Steps are used as indices: dtype=torch.int64."),
+        ],
+        one_group_is_parallel: [
+            ("+ g", "+ torch.tensor(group)[:, None]",
+             "You add the number of the codebook. Add the number of its group: a group is written together."),
+            ("* len(groups)", "* len(step)", "You give each frame K steps. It takes as many as there are groups."),
+            ("* len(groups)", "* max(map(len, groups))", "You give each frame as many steps as the largest group has "
+             "codebooks. Those are written together: a frame takes as many steps as there are groups."),
+            ("+ g", "+ g + 1", "Your steps count from 1. The start column is added when codes are laid out; the "
+             "table's "
+             "first step is 0."),
+            ("torch.arange(T) * len(groups) + g", "torch.arange(T) * len(step) + torch.arange(len(group))[:, None] + "
+             "sum(map(len, groups[:g]))", "You write the codebooks of a group one after the other. That is flattening "
+             "in another order; a group is written in one step."),
+        ],
+        groups_of_one_are_flattening: [
+            ("torch.arange(T) * len(groups) + g", "torch.arange(T) + g * T",
+             "You write a group for all frames before the next begins, as coarse-first does. Here a frame is completed "
+             "before the next one begins."),
+            ("* len(groups)", "", "You delay the groups and give each frame one step, as delay does. A frame takes G "
+             "steps here: t * G + g."),
+            ("+ g", "+ len(groups) - 1 - g", "You write the last group first."),
+        ],
+        order_of_groups_decides: [
+            (_as_listed, "You fill the rows in the order in which the codebooks are listed. Row k belongs to codebook "
+             "k."),
+            ("enumerate(groups)", "enumerate(sorted(groups))", "You sort the groups. The order in which they stand is "
+             "the order in which they are written."),
+            ("step[group] =", "step[min(group) : max(group) + 1] =", "You fill all rows from a group's first codebook "
+             "to its last. A group need not hold neighbours: fill the rows that it lists."),
+        ],
+    }),
+    right=(_broadcast, _counting, _with_numpy),
+    examples=lambda generator: [([[1], [0, 3], [2]], 4), ([[0, 1], [2]], 3), ([[2, 0], [1]], 2)],
     picture=lambda target, yours, arguments: two_tables(target, yours, "frame"),
-)
+)  # fmt: skip
