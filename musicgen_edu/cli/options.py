@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 
     from ..musicgen import MusicGen
 
-Bound = tuple[str, Callable[[float], bool]]  # in words, and whether a number keeps it
-SHARE: Bound = "0 to 1", lambda value: 0 <= value <= 1
-DECAY: Bound = "at least 0 and less than 1", lambda value: 0 <= value < 1
-POSITIVE: Bound = "more than 0", lambda value: 0 < value < math.inf
+BOUNDS: dict[str, Callable[[float], bool]] = {  # besides "at least 1" and the like
+    "0 to 1": lambda number: 0 <= number <= 1,
+    "at least 0 and less than 1": lambda number: 0 <= number < 1,
+    "more than 0": lambda number: 0 < number < math.inf,
+}
+NOT_OF_THE_RUN = ("command", "run", "when_stopped", "out", "device", "checkpoint_every")  # they change no numbers
 
 
 class Fields:
@@ -48,14 +52,13 @@ class Fields:
                 default=None if unset else default,
                 choices=choices[0] if choices else None,
                 metavar=None if choices else {int: "N", float: "X"}.get(kind),
-                help=told if default is None else f"{told} (default: {shown(default)})".strip(),
+                help=told if default is None else f"{told} (default: {shown(default)})",
             )
 
     def make(self, arguments: argparse.Namespace, base: Any = None, **others: Any) -> Any:
         """The dataclass that the options ask for, with `others` by field; what is None is as in `base` or a default."""
         given = {field: getattr(arguments, name) for name, (field, *_) in self.options.items()}
-        given = {field: tuple(value) if isinstance(value, list) else value for field, value in given.items()}
-        given = {field: value for field, value in given.items() if value is not None}
+        given = {field: tuple(x) if isinstance(x, list) else x for field, x in given.items() if x is not None}
         return replace(self.defaults if base is None else base, **given, **others)
 
 
@@ -71,18 +74,20 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def at_least(least: int) -> Bound:
-    """The bound of whole numbers from `least` on."""
-    return f"at least {least}", lambda value: value >= least
+def check_numbers(arguments: argparse.Namespace, bounds: dict[str, str]) -> None:
+    """Raise a `ValueError` that names the option whose number makes no sense; one that is not given always does.
 
-
-def check_numbers(arguments: argparse.Namespace, bounds: dict[str, Bound]) -> None:
-    """Raise a `ValueError` that names the option whose value makes no sense; one without a value always does."""
-    for name, (words, kept) in bounds.items():
-        given = getattr(arguments, name)
-        numbers = given if isinstance(given, list) else [] if given is None else [given]
-        if not all(map(kept, numbers)):
-            raise ValueError(f"{dashed(name)} must be {words}, not {shown(given)}")
+    Args:
+        arguments: what was typed.
+        bounds: in words, such as "at least 1" or a key of `BOUNDS`, to the names of the options that must keep them.
+    """
+    for words, names in bounds.items():
+        kept = BOUNDS.get(words) or functools.partial(operator.le, float(words.removeprefix("at least ")))
+        for name in names.split():
+            given = getattr(arguments, name)
+            numbers = given if isinstance(given, list) else [] if given is None else [given]
+            if not all(map(kept, numbers)):
+                raise ValueError(f"{dashed(name)} must be {words}, not {shown(given)}")
 
 
 def add_command(commands: argparse._SubParsersAction, name: str, told: str, description: str, examples: str = ""):
@@ -96,12 +101,19 @@ def add_command(commands: argparse._SubParsersAction, name: str, told: str, desc
     )
 
 
-NOT_OF_THE_RUN = ("command", "run", "when_stopped", "out", "device", "checkpoint_every")  # they change no numbers
-RUN_STOPPED = "the same command goes on from the last state written"
+def add_run_options(parser: argparse.ArgumentParser, result: str) -> None:
+    """Add `--out`, `--device` and what else every training has."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help=f"folder for {result} and the state of the run")
+    add("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    add("--float32", action="store_true", help="compute in float32 (default: bfloat16 where it does no harm)")
+    told = "steps between writes of the state (default: %(default)s)"
+    add("--checkpoint-every", type=int, default=250, metavar="N", help=told)
+    parser.set_defaults(when_stopped="the same command goes on from the last state written")
 
 
 def run_settings(arguments: argparse.Namespace) -> dict:
-    """The options that the numbers of a training run depend on, by name."""
+    """The options that the numbers of a training depend on, by name."""
     return {name: value for name, value in vars(arguments).items() if name not in NOT_OF_THE_RUN}
 
 

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.settings import EncodecConfig
 from ..training.run_folder import SETTINGS, STATE, check_same_run
 from ..training.settings import AdversarialTraining, CodecTraining
-from .options import (
-    DECAY,
-    POSITIVE,
-    RUN_STOPPED,
-    Fields,
-    add_command,
-    at_least,
-    check_numbers,
-    chosen_device,
-    run_settings,
-    shown,
-)
+from .options import Fields, add_command, add_run_options, check_numbers, chosen_device, run_settings, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,13 +49,13 @@ ADVERSARIAL = Fields(
     discriminator_windows=("windows", "samples that each of its scales sees at once"),
     discriminator_channels=("channels", "of its convolutions"),
 )
-COUNTS = "steps batch checkpoint_every sample_rate filters hidden lstm_layers codebooks ratios discriminator_channels"
 BOUNDS = {
-    **dict.fromkeys(COUNTS.split(), at_least(1)),
-    "codebook_size": at_least(2),
-    "discriminator_windows": at_least(32),
-    "learning_rate": POSITIVE,
-    "ema": DECAY,
+    "at least 1": "steps batch checkpoint_every sample_rate filters hidden lstm_layers codebooks ratios "
+    "discriminator_channels",
+    "at least 2": "codebook_size",
+    "at least 32": "discriminator_windows",
+    "more than 0": "learning_rate",
+    "at least 0 and less than 1": "ema",
 }
 
 
@@ -75,30 +63,28 @@ def add_train_codec(commands: argparse._SubParsersAction) -> None:
     """Add `train-codec` to the command line."""
     told = "train a codec on a folder of sound files"
     parser = add_command(commands, "train-codec", told, DESCRIPTION, EXAMPLES)
+    add_run_options(parser, "the codec")
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder for the codec and the state of the run")
     add("--data", default="procedural", help="a folder of sound files, searched whole (default: %(default)s, 16 kHz)")
     add("--segment-seconds", type=float, default=1.0, metavar="X", help="length of a segment (default: %(default)g)")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
-    add("--checkpoint-every", type=int, default=250, metavar="N",
-        help="steps between writes of the state (default: %(default)s)")  # fmt: skip
     SIZE.add_to(parser.add_argument_group("size of the codec"))
-    training = parser.add_argument_group("training")
-    TRAINING.add_to(training)
-    training.add_argument(
-        "--float32", action="store_true", help="compute in float32 (default: bfloat16 where it does no harm)"
-    )
-    adversarial = parser.add_argument_group("training against a discriminator")
-    add = adversarial.add_argument
-    add("--adversarial", action="store_true", help="do so, all gradients balanced")
+    TRAINING.add_to(parser.add_argument_group("training"))
+    group = parser.add_argument_group("training against a discriminator")
+    group.add_argument("--adversarial", action="store_true", help="do so, all gradients balanced")
     shares = list(ADVERSARIAL.defaults.shares.values())
-    add("--shares", type=float, nargs=4, default=shares, metavar=("WAVEFORM", "MEL", "ADV", "FEAT"),
-        help=f"the balancer's weights (default: {shown(shares)})")  # fmt: skip
-    ADVERSARIAL.add_to(adversarial)
-    add("--discriminator-start", type=int, metavar="STEP",
+    told = f"the balancer's weights (default: {shown(shares)})"
+    group.add_argument(
+        "--shares", type=float, nargs=4, default=shares, metavar=("WAVEFORM", "MEL", "ADV", "FEAT"), help=told
+    )
+    ADVERSARIAL.add_to(group)
+    group.add_argument(
+        "--discriminator-start",
+        type=int,
+        metavar="STEP",
         help="when it joins in; a codec that has not learned pitch by then learns none from it "
-        "(default: after a third of the steps, at the latest 1000)")  # fmt: skip
-    parser.set_defaults(run=run_train_codec, when_stopped=RUN_STOPPED)
+        "(default: after a third of the steps, at the latest 1000)",
+    )
+    parser.set_defaults(run=run_train_codec)
 
 
 def check_options(arguments: argparse.Namespace) -> None:

@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING
 from ..model.settings import CONFIGS, LMConfig
 from ..training.run_folder import SETTINGS, STATE, check_same_run
 from ..training.settings import LMTraining
-from .options import (
-    DECAY,
-    POSITIVE,
-    RUN_STOPPED,
-    SHARE,
-    Fields,
-    add_command,
-    at_least,
-    check_numbers,
-    chosen_device,
-    run_settings,
-)
+from .options import Fields, add_command, add_run_options, check_numbers, chosen_device, run_settings
 
 if TYPE_CHECKING:
     from ..data.audio_folder import Tell
@@ -75,17 +64,14 @@ TRAINING = Fields(
     seed=("seed", "the same seed gives the same model"),
     pattern=("pattern", "order of the codes", PATTERNS),
 )
-COUNTS = (
-    "steps batch accumulate checkpoint_every validate_every procedural_clips validation_clips ema_every max_words "
-    "heads layers feed_forward"
-)
 BOUNDS = {
-    **dict.fromkeys(COUNTS.split(), at_least(1)),
-    **dict.fromkeys(("seed", "warmup", "weight_decay"), at_least(0)),
-    "dim": at_least(4),
-    **dict.fromkeys(("condition_dropout", "word_dropout"), SHARE),
-    **dict.fromkeys(("learning_rate", "seconds"), POSITIVE),
-    **dict.fromkeys(("ema", "hold"), DECAY),
+    "at least 1": "steps batch accumulate checkpoint_every validate_every procedural_clips validation_clips ema_every "
+    "max_words heads layers feed_forward",
+    "at least 0": "seed warmup weight_decay",
+    "at least 4": "dim",
+    "0 to 1": "condition_dropout word_dropout",
+    "more than 0": "learning_rate seconds",
+    "at least 0 and less than 1": "ema hold",
 }
 
 
@@ -93,11 +79,9 @@ def add_train_lm(commands: argparse._SubParsersAction) -> None:
     """Add `train-lm` to the command line."""
     told = "train a text-to-music model on captioned clips"
     parser = add_command(commands, "train-lm", told, DESCRIPTION, EXAMPLES)
-    add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder for the model, its codes and the state of the run")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
-    for name, what in (("checkpoint", "writes of the state"), ("validate", "validations")):
-        add(f"--{name}-every", type=int, default=250, metavar="N", help=f"steps between {what} (default: %(default)s)")
+    add_run_options(parser, "the model, its codes")
+    told = "steps between validations (default: %(default)s)"
+    parser.add_argument("--validate-every", type=int, default=250, metavar="N", help=told)
     data = parser.add_argument_group("data").add_argument
     data("--data", default="procedural", help="see above (default: %(default)s)")
     data("--clips", help="folder of the sound files (default: that of the table)")
@@ -119,8 +103,7 @@ def add_train_lm(commands: argparse._SubParsersAction) -> None:
     learn("--steps", type=int, default=2000, metavar="N", help="updates of the weights (default: %(default)s)")
     learn("--batch", type=int, default=16, metavar="N", help="clips that are computed at once (default: %(default)s)")
     TRAINING.add_to(training)
-    learn("--float32", action="store_true", help="compute in float32 (default: bfloat16 where it does no harm)")
-    parser.set_defaults(run=run_train_lm, when_stopped=RUN_STOPPED)
+    parser.set_defaults(run=run_train_lm)
 
 
 def check_options(arguments: argparse.Namespace) -> None:

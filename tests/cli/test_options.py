@@ -9,7 +9,7 @@ import pytest
 
 from musicgen_edu.cli import app, generate, train_codec, train_lm
 from musicgen_edu.cli.main import build_parser
-from musicgen_edu.cli.options import DECAY, POSITIVE, SHARE, Fields, at_least, check_numbers
+from musicgen_edu.cli.options import Fields, check_numbers
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ def test_a_command_without_options_is_the_defaults(fields, command):
 @pytest.mark.parametrize(
     ("bound", "kept", "broken"),
     [
-        (at_least(2), [2, 3], [1, -1, float("nan")]),
-        (SHARE, [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
-        (DECAY, [0, 0.9], [1, -0.1, float("nan")]),
-        (POSITIVE, [1e-9, 7], [0, -1, float("nan"), float("inf")]),
+        ("at least 2", [2, 3], [1, -1, float("nan")]),
+        ("0 to 1", [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
+        ("at least 0 and less than 1", [0, 0.9], [1, -0.1, float("nan")]),
+        ("more than 0", [1e-9, 7], [0, -1, float("nan"), float("inf")]),
     ],
 )
 def test_a_number_out_of_bounds_is_named_with_its_option(bound, kept, broken):
     for value in [*kept, None, kept]:
-        check_numbers(argparse.Namespace(how_many=value), {"how_many": bound})
+        check_numbers(argparse.Namespace(how_many=value), {bound: "how_many"})
     for value in broken:
         for given in (value, [kept[0], value]):
-            with pytest.raises(ValueError, match=rf"^--how-many must be {bound[0]}, not .*{value:g}$"):
-                check_numbers(argparse.Namespace(how_many=given), {"how_many": bound})
+            with pytest.raises(ValueError, match=rf"^--how-many must be {bound}, not .*{value:g}$"):
+                check_numbers(argparse.Namespace(which=kept[0], how_many=given), {bound: "which how_many"})
