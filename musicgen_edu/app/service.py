@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -145,9 +145,16 @@ class Service:
             if stop.is_set():
                 raise Stopped
 
-        options = asdict(request.sampling) | recording
         with self._one_by_one:
-            return model.stream([prompt], request.seconds, request.chunk_seconds, **options, seed=seed, progress=report)
+            return model.stream(
+                [prompt],
+                request.seconds,
+                request.chunk_seconds,
+                sampling=request.sampling,
+                seed=seed,
+                progress=report,
+                **recording,
+            )
 
     def _make(self, request: Request, stop: threading.Event) -> Iterator[News]:
         if not self.models.is_loaded(request.model):

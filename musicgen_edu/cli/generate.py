@@ -6,7 +6,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from ..model.settings import GUIDANCE_SPACES, Sampling
@@ -74,7 +73,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
         audio = model.generate(
             [arguments.prompt],
             arguments.seconds,
-            **asdict(SAMPLING.make(arguments)),
+            sampling=SAMPLING.make(arguments),
             seed=seed,
             progress=progress,
             negative_prompts=None if arguments.negative_prompt is None else [arguments.negative_prompt],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -24,8 +23,7 @@ def test_the_stand_in_takes_what_the_model_takes():
     assert [theirs[name].default for name in ("seconds", "chunk_seconds")] == [
         ours[name].default for name in ("seconds", "chunk_seconds")
     ]
-    asked = {"guidance_scale", "top_k", "temperature", "seed", "progress", "prompt_audio"}
-    assert asked <= set(Options.__annotations__)
+    assert {"sampling", "seed", "progress", "prompt_audio", "prompt_sample_rate"} <= set(Options.__annotations__)
 
 
 @pytest.mark.parametrize("seconds,chunk_seconds", [(0.5, 0.1), (2.0, 0.7), (3.3, 10.0)])
@@ -42,8 +40,8 @@ def test_the_pieces_are_the_clip(seconds: float, chunk_seconds: float):
     shares = [one.share for one in news if one.sound is not None]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
-    told = asdict(Sampling(guidance_scale=2.0, temperature=0.5, top_k=8)) | {"seed": 5}
-    assert model.asked == [{"prompts": ["a bell"], "seconds": seconds, "chunk_seconds": chunk_seconds, **told}]
+    how = {"sampling": Sampling(guidance_scale=2.0, temperature=0.5, top_k=8), "seed": 5}
+    assert model.asked == [{"prompts": ["a bell"], "seconds": seconds, "chunk_seconds": chunk_seconds, **how}]
 
 
 def test_without_a_seed_one_is_drawn_and_told():

@@ -41,9 +41,10 @@ class Instrument:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def stream(self, prompts, seconds=8.0, chunk_seconds=1.5, *, progress, **options):
-        self.asked.append({"prompts": prompts, "seconds": seconds, "chunk_seconds": chunk_seconds, **options})
-        return self._chunks(prompts[0], seconds, chunk_seconds, progress, options["seed"])
+    def stream(self, prompts, seconds=8.0, chunk_seconds=1.5, *, sampling, seed, progress, **recording):
+        asked = {"prompts": prompts, "seconds": seconds, "chunk_seconds": chunk_seconds}
+        self.asked.append({**asked, "sampling": sampling, "seed": seed, **recording})
+        return self._chunks(prompts[0], seconds, chunk_seconds, progress, seed)
 
     def clip(self, prompt: str, seconds: float, seed: int) -> torch.Tensor:
         """The noise [1, 1, N] of a prompt and seed."""
