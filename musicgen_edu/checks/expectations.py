@@ -101,5 +101,9 @@ def expect_equal(value: Any, target: Any, sentence: str) -> None:
 
 
 def _text(value: Any) -> str:
-    text = repr(list(value)) if isinstance(value, tuple) else repr(value)
+    text = repr(_lists(value))
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _lists(value: Any) -> Any:
+    return [*map(_lists, value)] if isinstance(value, tuple) else value

@@ -482,6 +482,7 @@ def test_expectations_say_what_they_saw():
         (lambda: expect_equal([1, 2], (1, 3), "delays"), r"delays: expected \[1, 3\], not \[1, 2\]"),
         (lambda: expect_equal((1, 2), (1, 2, 3), "delays"), "delays: 3 of them are expected, not 2: expected"),
         (lambda: expect_equal(list(range(40)), [*range(39), 7], "a row"), "a row, at 39: expected 7, not 39"),
+        (lambda: expect_equal([[1, 2]], [(1, 3)], "codes"), r"codes: expected \[\[1, 3\]\], not \[\[1, 2\]\]"),
         (lambda: expect_equal(True, 1, "a count"), "a count: expected 1, not True"),
     ):
         with pytest.raises(CheckFailed, match=said):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ... import figures
+from ...model.quantization import VectorQuantizer
+from .. import expect
 
 
-def squared_distances(vectors: Tensor, point: Tensor) -> Tensor:
-    return (vectors - point).pow(2).sum(-1)
+def results(value: Any, *names: str) -> Any:
+    """What an answer returns, as many results as there are names."""
+    expect(isinstance(value, (tuple, list)), f"{', '.join(names)} are expected, not one {type(value).__name__}")
+    expect(len(value) == len(names), f"{len(names)} results are expected, {', '.join(names)}, not {len(value)}")
+    return value
+
+
+def library_quantizer(codebook: Tensor, **options: float) -> VectorQuantizer:
+    """The library's quantizer with this codebook [V, D]."""
+    quantizer = VectorQuantizer(*codebook.shape, **options).eval()
+    quantizer.embed.copy_(codebook.detach())
+    return quantizer
 
 
 def gradient_of(of: Tensor, to: Tensor) -> Tensor:

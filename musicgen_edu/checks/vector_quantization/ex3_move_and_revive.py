@@ -6,19 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor
-from ._shared import points_picture
+from .. import Exercise, expect_close, expect_tensor, mistakes
+from ._shared import library_quantizer, points_picture, results
 
 
 def _move(codebook, vectors: Tensor, codes: Tensor, spare: Tensor, decay: float = 0.9, threshold: float = 0.5):
     entries, sums, counts = codebook
     chosen = F.one_hot(codes, len(entries)).to(vectors.dtype)  # [N, V]
-    counts = decay * counts + (1 - decay) * chosen.sum(0)  # [V]
+    here = chosen.sum(0)
+    counts = decay * counts + (1 - decay) * here  # [V]
     sums = decay * sums + (1 - decay) * chosen.T @ vectors  # [V, D]
     dead = counts < threshold
     counts = torch.where(dead, 2 * threshold, counts)
     sums = torch.where(dead[:, None], 2 * threshold * spare, sums)
-    return sums / counts[:, None], sums, counts
+    entries = sums / counts[:, None]
+    return entries, sums, counts
 
 
 def _state(entries: list, counts: list) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,12 +28,15 @@ def _state(entries: list, counts: list) -> tuple[Tensor, Tensor, Tensor]:
     return entries, entries * counts[:, None], counts
 
 
+def _three(answer, *arguments, **named):
+    return results(answer(*arguments, **named), "entries", "sums", "counts")
+
+
 def returns_entries_sums_and_counts(answer):
     """The result is entries [V, D], sums [V, D] and counts [V]."""
-    for N, D, V in ((6, 3, 4), (9, 2, 5)):
+    for N, D, V in ((6, 3, 4), (9, 2, 5), (1, 1, 2)):
         state = torch.randn(V, D), torch.randn(V, D), torch.ones(V)
-        found = answer(state, torch.randn(N, D), torch.randint(V, (N,)), torch.randn(V, D))
-        expect(len(found) == 3, f"three tensors are expected, not {len(found)}")
+        found = _three(answer, state, torch.randn(N, D), torch.randint(V, (N,)), torch.randn(V, D))
         for name, one, shape in zip(("entries", "sums", "counts"), found, ((V, D), (V, D), (V,)), strict=True):
             expect_tensor(one, shape, torch.float32, name)
 
@@ -40,7 +45,7 @@ def averages_follow_the_formula(answer):
     """On three numbers and two entries: a tenth of the batch, nine tenths of what was."""
     state = _state([[0.0], [10.0]], [1.0, 1.0])
     vectors, codes = torch.tensor([[1.0], [3.0], [8.0]]), torch.tensor([0, 0, 1])
-    entries, sums, counts = answer(state, vectors, codes, torch.full((2, 1), 99.0))
+    entries, sums, counts = _three(answer, state, vectors, codes, torch.full((2, 1), 99.0))
     expect_close(counts, torch.tensor([1.1, 1.0]), "counts: 0.9 * [1, 1] + 0.1 * [2, 1]")
     expect_close(sums, torch.tensor([[0.4], [9.8]]), "sums: 0.9 * [0, 10] + 0.1 * [4, 8]")
     expect_close(entries, torch.tensor([[0.4 / 1.1], [9.8]]), "entries: sums / counts")
@@ -50,110 +55,68 @@ def one_empty_batch_kills_nobody(answer):
     """An entry with a good average stays where it is when one batch leaves it out."""
     state = _state([[2.0, -1.0], [5.0, 5.0]], [3.0, 3.0])
     vectors = torch.full((4, 2), 5.0)
-    entries, sums, counts = answer(state, vectors, torch.ones(4, dtype=torch.int64), torch.full((2, 2), 99.0))
-    expect_close(entries[0], state[0][0], "the entry that nobody chose has moved")
+    entries, sums, counts = _three(answer, state, vectors, torch.ones(4, dtype=torch.int64), torch.full((2, 2), 99.0))
+    expect_close(entries[0], state[0][0], "the entry that nobody chose stays")
     expect_close(counts[0], 2.7, "its count is 0.9 of what it was")
 
 
 def dead_entries_move_to_their_spare(answer):
-    """An entry whose average count is below the threshold moves to its spare vector, and no other does."""
-    state = _state([[2.0], [5.0], [7.0]], [0.4, 3.0, 0.55])
-    vectors, spare = torch.tensor([[5.0], [7.0]]), torch.tensor([[-1.0], [-2.0], [-3.0]])
-    entries, _, _ = answer(state, vectors, torch.tensor([1, 2]), spare)
-    expect_close(entries, torch.tensor([[-1.0], [5.0], [7.0]]), "counts 0.36, 2.8 and 0.595, threshold 0.5")
+    """An entry whose new count is below the threshold moves to its own spare vector, and no other does."""
+    state = _state([[2.0], [5.0], [7.0], [4.0]], [0.55, 3.0, 0.45, 0.2])
+    vectors, spare = torch.tensor([[5.0], [7.0]]), torch.tensor([[-1.0], [-2.0], [-3.0], [-4.0]])
+    entries, _, _ = _three(answer, state, vectors, torch.tensor([1, 2]), spare)
+    expect_close(entries, torch.tensor([[-1.0], [5.0], [7.0], [-4.0]]), "new counts 0.495, 2.8, 0.505, 0.18, below 0.5")
+
+
+def equal_to_the_threshold_lives(answer):
+    """Only a count below the threshold is dead: one that equals it lives."""
+    state = _state([[2.0], [5.0]], [1.0, 3.0])
+    entries, _, counts = _three(
+        answer, state, torch.tensor([[5.0]]), torch.tensor([1]), torch.full((2, 1), 9.0), decay=0.5, threshold=0.5
+    )
+    expect_close(counts, torch.tensor([0.5, 2.0]), "counts 1 and 3, decay 0.5, entry 1 chosen once, threshold 0.5")
+    expect_close(entries, torch.tensor([[2.0], [5.0]]), "nobody is dead, nobody moves")
 
 
 def the_three_agree(answer):
     """entries = sums / counts, for revived entries too."""
-    state = _state([[2.0], [5.0], [7.0]], [0.2, 3.0, 0.1])
-    entries, sums, counts = answer(state, torch.tensor([[5.0]]), torch.tensor([1]), torch.tensor([[1.0], [2.0], [3.0]]))
-    expect_close(sums / counts[:, None], entries, "sums / counts is not the entries")
+    state, spare = _state([[2.0], [5.0], [7.0]], [0.2, 3.0, 0.1]), torch.tensor([[1.0], [2.0], [3.0]])
+    for threshold in (0.5, 0.3):
+        found = _three(answer, state, torch.tensor([[5.0]]), torch.tensor([1]), spare, 0.9, threshold)
+        entries, sums, counts = found
+        expect_close(entries, sums / counts[:, None], f"threshold {threshold}: entries = sums / counts")
 
 
 def the_revived_survive_the_next_batch(answer):
     """A revived entry has time to prove itself: a next batch that leaves it out does not move it."""
-    state, vectors, codes = _state([[2.0], [5.0]], [0.2, 3.0]), torch.tensor([[5.0]]), torch.tensor([1])
-    state = answer(state, vectors, codes, torch.tensor([[1.0], [2.0]]))
-    entries, _, counts = answer(tuple(state), vectors, codes, torch.tensor([[77.0], [88.0]]))
-    expect_close(entries[0], torch.tensor([1.0]), "revived at 1, and after the next batch")
-    expect_close(counts[0], 0.9, "a revived entry starts with a count of twice the threshold, here 1, times 0.9")
+    start, vectors, codes = _state([[2.0], [5.0]], [0.2, 3.0]), torch.tensor([[5.0]]), torch.tensor([1])
+    for threshold in (0.5, 0.3):
+        state = tuple(_three(answer, start, vectors, codes, torch.tensor([[1.0], [2.0]]), 0.9, threshold))
+        told = f"threshold {threshold}: a revived entry starts with a count of twice the threshold"
+        expect_close(state[2][0], 2 * threshold, told)
+        entries, _, counts = _three(answer, state, vectors, codes, torch.tensor([[77.0], [88.0]]), 0.9, threshold)
+        expect_close(entries[0], torch.tensor([1.0]), "revived at 1, and after the next batch")
+        expect_close(counts[0], 1.8 * threshold, f"threshold {threshold}: its count after the next batch")
 
 
 def moves_as_the_library_does(answer):
-    """On random sizes all three are those of the library, also with another decay and threshold."""
-    for N, D, V in ((20, 3, 8), (30, 5, 16)):
+    """On random sizes all three are those of the library's `VectorQuantizer.update`, without its smoothing."""
+    for N, D, V, decay, threshold in ((20, 3, 8, 0.8, 0.7), (30, 5, 16, 0.95, 0.2), (40, 2, 6, 0.6, 0.9)):
         state = _state(torch.randn(V, D).tolist(), torch.rand(V).tolist())
-        rest = torch.randn(N, D), torch.randint(V, (N,)), torch.randn(V, D), 0.8, 0.7
-        for name, yours, target in zip(
-            ("entries", "sums", "counts"), answer(state, *rest), _move(state, *rest), strict=True
-        ):
-            expect_close(yours, target, f"{name} differ")
+        vectors, codes, spare = torch.randn(N, D), torch.randint(V, (N,)), torch.randn(V, D)
+        library = library_quantizer(state[0], decay=decay, epsilon=0.0, dead_threshold=threshold)
+        library.embed_avg.copy_(state[1])
+        library.cluster_size.copy_(state[2])
+        library.update(vectors, codes)
+        revived = library.cluster_size == 2 * torch.tensor(threshold)
+        spare[revived] = library.embed[revived]  # the library draws its spare vectors itself
+        found = _three(answer, state, vectors, codes, spare, decay, threshold)
+        wanted = library.embed, library.embed_avg, library.cluster_size
+        for name, yours, target in zip(("entries", "sums", "counts"), found, wanted, strict=True):
+            expect_close(yours, target, f"N {N}, D {D}, V {V}, decay {decay}, threshold {threshold}: {name}")
 
 
-def _averages(codebook, vectors, codes, decay):
-    entries, sums, counts = codebook
-    chosen = F.one_hot(codes, len(entries)).to(vectors.dtype)
-    return decay * sums + (1 - decay) * chosen.T @ vectors, decay * counts + (1 - decay) * chosen.sum(0), chosen.sum(0)
-
-
-def _move_only_entries(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    sums, counts, _ = _averages(codebook, vectors, codes, decay)
-    entries = torch.where((counts < threshold)[:, None], spare, sums / counts[:, None])
-    return entries, sums, counts
-
-
-def _move_no_grace(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    sums, counts, _ = _averages(codebook, vectors, codes, decay)
-    sums = torch.where((counts < threshold)[:, None], counts[:, None] * spare, sums)
-    return sums / counts[:, None], sums, counts
-
-
-def _move_spare_as_sum(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    sums, counts, _ = _averages(codebook, vectors, codes, decay)
-    dead = counts < threshold
-    counts, sums = torch.where(dead, 2 * threshold, counts), torch.where(dead[:, None], spare, sums)
-    return torch.where(dead[:, None], spare, sums / counts[:, None]), sums, counts * torch.where(dead, 2.0, 1.0)
-
-
-def _move_decay_swapped(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    return _move(codebook, vectors, codes, spare, 1 - decay, threshold)
-
-
-def _move_means(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    entries, sums, counts = codebook
-    chosen = F.one_hot(codes, len(entries)).to(vectors.dtype)
-    means = chosen.T @ vectors / chosen.sum(0).clamp(min=1)[:, None]
-    counts = decay * counts + (1 - decay) * chosen.sum(0)
-    sums = decay * sums + (1 - decay) * means
-    dead = counts < threshold
-    counts, sums = torch.where(dead, 2 * threshold, counts), torch.where(dead[:, None], 2 * threshold * spare, sums)
-    return sums / counts[:, None], sums, counts
-
-
-def _move_batch_decides(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    sums, counts, batch = _averages(codebook, vectors, codes, decay)
-    dead = batch < threshold
-    counts, sums = torch.where(dead, 2 * threshold, counts), torch.where(dead[:, None], 2 * threshold * spare, sums)
-    return sums / counts[:, None], sums, counts
-
-
-def _move_no_revival(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    sums, counts, _ = _averages(codebook, vectors, codes, decay)
-    return sums / counts[:, None], sums, counts
-
-
-def _move_undivided(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    _, sums, counts = _move(codebook, vectors, codes, spare, decay, threshold)
-    return sums, sums, counts
-
-
-def _move_in_place(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
-    for old, new in zip(codebook, _move(codebook, vectors, codes, spare, decay, threshold), strict=True):
-        old.copy_(new)
-    return codebook
-
-
-def _move_loops(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
+def _by_loops(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
     entries, sums, counts = (one.clone() for one in codebook)
     for v in range(len(entries)):
         mine = vectors[codes == v]
@@ -162,10 +125,10 @@ def _move_loops(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
         if counts[v] < threshold:
             counts[v], sums[v] = 2 * threshold, 2 * threshold * spare[v]
         entries[v] = sums[v] / counts[v]
-    return entries, sums, counts
+    return [entries, sums, counts]
 
 
-def _move_by_index(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
+def _by_index(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
     entries, sums, counts = codebook
     counts = counts.lerp(torch.bincount(codes, minlength=len(entries)).float(), 1 - decay)
     sums = sums.lerp(torch.zeros_like(sums).index_add(0, codes, vectors), 1 - decay)
@@ -175,78 +138,95 @@ def _move_by_index(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
     return entries, sums, counts
 
 
-def _move_examples(generator):
+def _examples(generator):
     cases = []
-    for N, D, V in ((12, 2, 8), (20, 3, 12)):
+    for N, D, V, more in ((12, 2, 8, ()), (20, 3, 12, (0.8, 0.3))):
         counts = 2 * torch.rand(V, generator=generator)
         entries = torch.randn(V, D, generator=generator)
         vectors, spare = torch.randn(N, D, generator=generator), torch.randn(V, D, generator=generator)
         codes = torch.randint(V, (N,), generator=generator)
-        cases.append(((entries, entries * counts[:, None], counts), vectors, codes, spare))
-    return cases
+        cases.append(((entries, entries * counts[:, None], counts), vectors, codes, spare, *more))
+    equal = _state([[2.0], [5.0]], [1.0, 3.0])
+    return [*cases, (equal, torch.tensor([[5.0]]), torch.tensor([1]), torch.full((2, 1), 9.0), 0.5, 0.5)]
 
+
+_DEAD = "counts = torch.where(dead, 2 * threshold, counts)"
 
 move_and_revive = Exercise(
     "move_and_revive",
     reference=_move,
     properties=(
-        returns_entries_sums_and_counts,
-        averages_follow_the_formula,
-        one_empty_batch_kills_nobody,
-        dead_entries_move_to_their_spare,
-        the_three_agree,
-        the_revived_survive_the_next_batch,
-        moves_as_the_library_does,
+        returns_entries_sums_and_counts, averages_follow_the_formula, one_empty_batch_kills_nobody,
+        dead_entries_move_to_their_spare, equal_to_the_threshold_lives, the_three_agree,
+        the_revived_survive_the_next_batch, moves_as_the_library_does,
     ),
-    wrong=(
-        Wrong(
-            _move_in_place,
-            "returns_entries_sums_and_counts",
-            "You write into the tensors that you were given. Build new ones, or clone them first.",
-        ),
-        Wrong(
-            _move_decay_swapped,
-            "averages_follow_the_formula",
-            "decay and 1 - decay are swapped: what was keeps `decay`, the batch gets the rest.",
-        ),
-        Wrong(
-            _move_means,
-            "averages_follow_the_formula",
-            "You average the vectors of each entry before you add them. Add their sum: the division by the count "
-            "comes at the end, and only once.",
-        ),
-        Wrong(_move_undivided, "averages_follow_the_formula", "The entries are sums / counts, not the sums."),
-        Wrong(
-            _move_batch_decides,
-            "one_empty_batch_kills_nobody",
-            "You call an entry dead when this batch leaves it out. Compare its moving count with the threshold.",
-        ),
-        Wrong(
-            _move_no_revival,
-            "dead_entries_move_to_their_spare",
-            "The averages are right, but dead entries stay where they are: where counts < threshold, take spare.",
-        ),
-        Wrong(
-            _move_only_entries,
-            "the_three_agree",
-            "You set the entries but neither sums nor counts. The next update computes the entry from the old ones, "
-            "and it is dead again: the fault of EnCodec's published training code.",
-        ),
-        Wrong(
-            _move_spare_as_sum,
-            "the_three_agree",
-            "sums and counts of a revived entry must agree: sums = 2 * threshold * spare for counts = 2 * threshold.",
-        ),
-        Wrong(
-            _move_no_grace,
-            "the_revived_survive_the_next_batch",
-            "The count of a revived entry stays below the threshold, so it is dead again at once. Set it to twice "
-            "the threshold.",
-        ),
-    ),
-    right=(_move_loops, _move_by_index),
-    examples=_move_examples,
+    wrong=mistakes(_move, {
+        returns_entries_sums_and_counts: [
+            ("return entries, sums, counts", "for old, new in zip(codebook, (entries, sums, counts)): old.copy_(new)\n"
+             "    return codebook", "You write into the tensors that you were given. Build new ones, or clone them "
+             "first."),
+            ("return entries, sums, counts", "return entries", "The next batch needs sums and counts too: return all "
+             "three."),
+            ("return entries, sums, counts", "return entries, counts, sums", "The order is entries, sums, counts."),
+        ],
+        averages_follow_the_formula: [
+            ("entries, sums, counts = codebook", "entries, sums, counts = codebook; decay = 1 - decay",
+             "decay and 1 - decay are swapped: what was keeps `decay`, the batch gets the rest."),
+            ("chosen.T @ vectors", "(chosen.T @ vectors / here.clamp(min=1)[:, None])", "You average the vectors of "
+             "each entry before you add them. Add their sum: the division by the count comes at the end, and only "
+             "once."),
+            ("entries = sums / counts[:, None]", "entries = sums", "The entries are sums / counts, not the sums."),
+            ("+ (1 - decay) * chosen.T", "+ chosen.T", "+ (1 - decay) * here", "+ here",
+             "The batch counts with 1 - decay, or the averages grow without end."),
+            ("decay * counts + (1 - decay) * here", "decay * counts + (1 - decay) * here / len(vectors)",
+             "You add shares of the batch. |{i: c_i = v}| is a count."),
+            ("sums / counts[:, None]", "decay * entries + (1 - decay) * sums / counts[:, None]",
+             "The entries follow from sums and counts, which are averages already. They are not averaged again."),
+            ("counts < threshold", "counts > threshold", "Those that many chose are revived, and the dead stay dead."),
+        ],
+        one_empty_batch_kills_nobody: [
+            ("counts < threshold", "here < threshold", "You call an entry dead when this batch leaves it out. Compare "
+             "its moving count with the threshold."),
+            ("decay * counts + (1 - decay) * here", "torch.where(here > 0, counts.lerp(here, 1 - decay), counts)",
+             "sums = decay * sums + (1 - decay) * chosen.T @ vectors", "sums = torch.where(here[:, None] > 0, "
+             "sums.lerp(chosen.T @ vectors, 1 - decay), sums)", "Entries that the batch leaves out keep their counts, "
+             "so none of them ever dies. All averages move with every batch."),
+        ],
+        dead_entries_move_to_their_spare: [
+            ("dead = counts < threshold", "dead = torch.zeros_like(counts, dtype=torch.bool)",
+             "The averages are right, but dead entries stay where they are: where counts < threshold, take spare."),
+            ("counts < threshold", "codebook[2] < threshold",
+             "You look at the counts before this batch. An entry is dead if its new count is below the threshold."),
+            ("2 * threshold * spare, sums)", "2 * threshold * spare[(dead.cumsum(0) - 1).clamp(min=0)], sums)",
+             "The dead get the first spare vectors in turn. Row v of spare belongs to entry v."),
+            (_DEAD, "", "You set the sums of the dead, but not their counts: their quotient is not the spare vector."),
+        ],
+        equal_to_the_threshold_lives: [
+            ("counts < threshold", "counts <= threshold",
+             "Dead is what is below the threshold. An equal count lives: <."),
+        ],
+        the_three_agree: [
+            (_DEAD, "", "2 * threshold * spare, sums)", "sums, sums)", "sums / counts[:, None]",
+             "torch.where(dead[:, None], spare, sums / counts[:, None])",
+             "You set the entries but neither sums nor counts. The next update computes the entry from the old ones, "
+             "and it is dead again: the fault of EnCodec's published training code."),
+            ("2 * threshold * spare, sums)", "spare, sums)", "sums / counts[:, None]",
+             "torch.where(dead[:, None], spare, sums / counts[:, None])",
+             "sums and counts of a revived entry must agree: sums = 2 * threshold * spare for counts = 2 * threshold."),
+        ],
+        the_revived_survive_the_next_batch: [
+            (_DEAD, "", "2 * threshold * spare", "counts[:, None] * spare",
+             "The count of a revived entry stays below the threshold, so it is dead again at once. Set it to twice "
+             "the threshold."),
+            ("dead, 2 * threshold", "dead, threshold", "None], 2 * threshold", "None], threshold",
+             "The count of a revived entry is the threshold itself: one batch without it, and it is dead again."),
+            ("dead, 2 * threshold", "dead, 1.0", "None], 2 * threshold", "None], 1.0",
+             "The count of a revived entry is 1 whatever the threshold is. It is twice the threshold."),
+        ],
+    }),
+    right=(_by_loops, _by_index),
+    examples=_examples,
     picture=lambda target, yours, arguments: points_picture(
         target[0], yours[0], vectors=arguments[1], entries_before=arguments[0][0]
     ),
-)
+)  # fmt: skip
