@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...model.quantization import ResidualVectorQuantizer, nearest_code
+from ...model.quantization import ResidualVectorQuantizer
 
 
 def library_quantizer(codebooks: Tensor) -> ResidualVectorQuantizer:
@@ -17,20 +17,15 @@ def library_quantizer(codebooks: Tensor) -> ResidualVectorQuantizer:
     return quantizer
 
 
-def leftovers(vectors: Tensor, codebooks: Tensor) -> list[Tensor]:
-    """What is left over before any stage and after each: K + 1 tensors [N, D]."""
-    left = [vectors]
-    for codebook in codebooks:
-        left.append(left[-1] - codebook[nearest_code(left[-1], codebook)])
-    return left
+def library_energies(vectors: Tensor, codebooks: Tensor) -> Tensor:
+    """Squared length of what the library's quantizer leaves over before any stage and after each: [K + 1, N]."""
+    quantizer, x = library_quantizer(codebooks), vectors.T[None]  # [1, D, N]
+    codes = quantizer.encode(x)
+    left = [x, *(x - quantizer.decode(codes[:, : k + 1]) for k in range(len(codebooks)))]
+    return torch.stack([one[0].square().sum(0) for one in left])
 
 
-def energies_left(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """Squared length of each of them: [K + 1, N]."""
-    return torch.stack([one.pow(2).sum(1) for one in leftovers(vectors, codebooks)])
-
-
-def drawn(generator: torch.Generator, N: int, K: int, V: int, D: int) -> tuple[Tensor, Tensor]:
+def drawn(N: int, K: int, V: int, D: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Random vectors [N, D] and codebooks [K, V, D] whose entries shrink from stage to stage."""
     scale = 0.6 ** torch.arange(K)[:, None, None]
     return torch.randn(N, D, generator=generator), scale * torch.randn(K, V, D, generator=generator)

@@ -192,8 +192,9 @@ quantize_and_learn = Exercise(
              "In the first term x is not detached, so it pulls x as well, with 1 + beta in all."),
             ("pull = F.mse_loss(entries, x.detach())\n    commit = F.mse_loss(x, entries.detach())", "",
              "quantized = x + (entries - x).detach()", "quantized = x + (entries - x).detach()\n    pull = "
-             "F.mse_loss(quantized, x.detach()); commit = F.mse_loss(x, quantized.detach())", "The loss is computed from quantized, through "
-             "which every gradient goes to x and none to the codebook. Use the entries, as they were looked up."),
+             "F.mse_loss(quantized, x.detach()); commit = F.mse_loss(x, quantized.detach())",
+             "The loss is computed from quantized, through which every gradient goes to x and none "
+             "to the codebook. Use the entries, as they were looked up."),
         ],
         loss_pulls_entries_with_strength_one: [
             ("entries = codebook[codes]", "entries = codebook[codes].detach()", "The entries were detached before the "
