@@ -50,6 +50,7 @@ def equal_to_the_tolerance_is_enough(answer):
     found = answer(torch.tensor([[5.0], [7.0], [1.0]]), STEPS, 1.0)
     expect_equal(found, [1, 2, 0], "tolerance 1: after 4 of 5, after 4 and 2 of 7, and of 1 exactly 1 is left")
     expect_equal(answer(torch.tensor([[6.0], [0.0]]), STEPS, 0.0), [2, 0], "tolerance 0, vectors 6 and 0")
+    expect_equal(answer(torch.tensor([[1.0001]]), STEPS, 1.0), [2], "tolerance 1, vector 1.0001, a little too long")
 
 
 def squared_length_is_compared(answer):
@@ -144,6 +145,8 @@ stages_needed = Exercise(
         ],
         equal_to_the_tolerance_is_enough: [
             ("<= tolerance", "< tolerance", "You ask for less than the tolerance. Equal is enough: <=."),
+            ("<= tolerance", "<= tolerance + 1e-3", "You allow a little more than the tolerance: compare with <= as it "
+             "is."),
             ("first = enough.int().argmax(0)", "first = torch.stack(energies).argmin(0)",
              "You return the stage that leaves over the least. The first one that is good enough counts."),
         ],

@@ -168,7 +168,7 @@ codebooks_for = Exercise(
             (_ERROR, "", "You return 0 codebooks, which is no codec. Raise a ValueError that says so."),
             (_ERROR, "    count = max(1, count)\n",
              "You return 1 although one codebook costs more than the budget. Raise a ValueError that says so."),
-            ("raise ValueError(", "raise RuntimeError(", "That is an error of another kind: a ValueError is asked for."),
+            ("raise ValueError(", "raise RuntimeError(", "The error is of another kind: a ValueError is asked for."),
             ("if count < 1", "if bits_per_second <= 0", "You refuse a budget of nothing only. It is too small if one "
              "codebook does not fit."),
         ],
