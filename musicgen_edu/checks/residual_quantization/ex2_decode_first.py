@@ -137,8 +137,8 @@ decode_first = Exercise(
         each_clip_has_its_own_count: [
             ("counts[:, None]", "counts[:1, None]",
              "All clips are decoded with the count of the first one. Compare with counts[:, None]."),
-            ("counts[:, None]", "counts.max().expand(B, 1)", "All are decoded with the largest count. Each has its own."),
-            ("counts[:, None]", "counts.min().expand(B, 1)", "All are decoded with the smallest count. Each has its own."),
+            ("counts[:, None]", "counts.max().expand(B, 1)", "The largest count decodes all. Each clip has its own."),
+            ("counts[:, None]", "counts.min().expand(B, 1)", "The smallest count decodes all. Each clip has its own."),
         ],
         decodes_as_the_library_does: [
             ("counts[:, None]", "counts.clamp(max=4)[:, None]", "You use at most four codebooks. There may be more."),
