@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import ipywidgets
 import pytest
 import soundfile
 import torch
 
+from helpers.panels import controls_of
 from musicgen_edu import MusicGen
 from musicgen_edu.model.audio import wav_bytes
 from musicgen_edu.widgets.generator import EXAMPLES, still
@@ -191,7 +191,7 @@ def test_errors_are_one_sentence_and_the_last_clip_stays(panel):
 
 
 def test_every_control_is_labelled_and_the_prompt_is_shown_as_text(panel):
-    controls = [row for row in panel.view.children if not isinstance(row, (ipywidgets.HTML, ipywidgets.HBox))]
+    controls = controls_of(panel)
     assert len(controls) == 10  # example, prompt, length, chunk, guidance, seed, top-k, temperature, upload, progress
     assert all(control.description for control in controls)
     panel.prompt.value = "<script>alert(1)</script>"
@@ -206,13 +206,12 @@ def test_the_still_picture_shows_all_settings(panel):
     assert "<script" not in page
 
 
-def test_the_shipped_model_streams_into_the_panel():
-    model = MusicGen.from_pretrained("tiny")
-    panel = StreamPanel(model, StreamSettings(seconds=1.0, chunk_seconds=0.5))
+def test_the_shipped_model_streams_into_the_panel(tiny):
+    panel = StreamPanel(tiny, StreamSettings(seconds=1.0, chunk_seconds=0.5))
     press(panel)
     assert panel.generator.status == "done", panel.generator.message
     settings = panel.generator.settings
-    whole = model.generate([settings.prompt], 1.0, guidance_scale=settings.guidance_scale, seed=settings.seed)
+    whole = tiny.generate([settings.prompt], 1.0, guidance_scale=settings.guidance_scale, seed=settings.seed)
     torch.testing.assert_close(panel.generator.audio, whole[0].cpu(), rtol=0, atol=1e-4 * float(whole.abs().max()))
 
 
