@@ -6,6 +6,7 @@ MKL or oneDNN, takes very different times for one row, for two or three, and for
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple, Protocol
 
 import torch
@@ -71,7 +72,8 @@ class LinearForFewRows(NamedTuple):
 class LinearForMoreRows(NamedTuple):
     """A large matrix [out, in] and a bias [out] or None, for four rows and more in float32 on the CPU.
 
-    oneDNN in place of MKL, which takes longer for them; `benchmarks/step_time.py --batches 8` shows the whole.
+    oneDNN in place of MKL, which takes longer for them; `benchmarks/step_time.py --batches 8` shows the whole. What
+    PyTorch offers for it is no public function: see `has_onednn_product`.
     """
 
     weight: Tensor
@@ -86,6 +88,19 @@ class LinearForMoreRows(NamedTuple):
         x.add_(self(y))
 
 
+@functools.lru_cache(maxsize=1)
+def has_onednn_product() -> bool:
+    """Whether `LinearForMoreRows` works here; found by trying, since any release of PyTorch may drop what it calls.
+
+    Without it `Linear` does the same by MKL, in more time for four rows and more.
+    """
+    x, weight = torch.eye(2, 3), torch.arange(6.0).view(2, 3)
+    try:
+        return torch.equal(LinearForMoreRows(weight, None)(x), x @ weight.t())
+    except (AttributeError, RuntimeError, TypeError):  # gone, refused, or with other arguments
+        return False
+
+
 def matrix(linear: nn.Linear | Int8Linear, rows: int) -> Matrix:
     """The form of a linear layer that is fastest for so many rows; no copy of its weights."""
     if isinstance(linear, Int8Linear):
@@ -95,6 +110,6 @@ def matrix(linear: nn.Linear | Int8Linear, rows: int) -> Matrix:
     if rows > 1 and large and weight.dtype == torch.float32 and weight.device.type == "cpu":
         if rows in FEW_ROWS:
             return LinearForFewRows(weight, linear.bias)
-        if torch.backends.mkldnn.is_available():
+        if has_onednn_product():
             return LinearForMoreRows(weight, linear.bias)
     return Linear(weight.t(), linear.bias)

@@ -168,36 +168,21 @@ class EncodecModel(nn.Module):
         )
 
     @torch.no_grad()
-    def encode(
-        self,
-        audio: Tensor,
-        lengths: Tensor | None = None,
-        num_codebooks: int | None = None,
-        sample_rate: int | None = None,
-    ) -> Tensor:
+    def encode(self, audio: Tensor, num_codebooks: int | None = None) -> Tensor:
         """Audio to codes.
 
         Args:
             audio: float [B, C, N] in [-1, 1] at `config.sampling_rate` Hz.
-            lengths: samples of each clip [B], if the batch was padded; what lies behind is taken as silence.
             num_codebooks: use only the first ones.
-            sample_rate: of the audio in Hz, if known: it is then checked, never changed.
 
         Returns:
             codes: int64 [B, K, T], T = ceil(N / hop length).
 
         Raises:
-            ValueError: wrong shape or sample rate, integer samples, NaN or infinite samples, no samples.
+            ValueError: wrong shape, integer samples, NaN or infinite samples, no samples.
         """
-        B, C, N = check_shape("audio", audio, "B C N", C=self.config.audio_channels)
+        check_shape("audio", audio, "B C N", C=self.config.audio_channels)
         check_audio(audio)
-        if sample_rate not in (None, self.config.sampling_rate):
-            raise ValueError(
-                f"audio is at {sample_rate} Hz, but this codec works at {self.config.sampling_rate} Hz: "
-                "use musicgen_edu.model.audio.resample first"
-            )
-        if lengths is not None:
-            audio = audio * (torch.arange(N, device=audio.device) < lengths[:, None, None])
         return self.quantizer.encode(self.encoder(audio), num_codebooks)
 
     @torch.no_grad()

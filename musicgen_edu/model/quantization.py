@@ -56,8 +56,8 @@ def kmeans(vectors: Tensor, clusters: int, iterations: int = 10, generator: torc
         raise ValueError("k-means needs at least one vector, but N is 0")
     # CPU randomness, whatever the device: the same seed then gives the same start everywhere.
     order = torch.randperm(N, generator=generator)
-    start = order.repeat(math.ceil(clusters / N))[:clusters].to(vectors.device)
-    centroids = vectors[start].clone()  # [V, D]
+    chosen = order.repeat(math.ceil(clusters / N))[:clusters].to(vectors.device)
+    centroids = vectors[chosen].clone()  # [V, D]
     for _ in range(iterations):
         codes = nearest_code(vectors, centroids)
         counts = torch.bincount(codes, minlength=clusters).to(vectors.dtype)  # [V]
@@ -114,7 +114,7 @@ class VectorQuantizer(nn.Module):
         """
         vectors = x.detach().transpose(1, 2).flatten(0, 1)  # [B*T, D]
         if self.training and not self.inited.item():
-            self.start(vectors)
+            self.init_codebook(vectors)
         codes = self.encode(x.detach())
         quantized = self.decode(codes)
         if self.training:
@@ -123,7 +123,7 @@ class VectorQuantizer(nn.Module):
         return x + (quantized - x).detach(), codes, commitment
 
     @torch.no_grad()
-    def start(self, vectors: Tensor) -> None:
+    def init_codebook(self, vectors: Tensor) -> None:
         """Begin with the k-means centroids of the first batch, vectors [N, D]."""
         centroids = kmeans(vectors, self.embed.shape[0])
         self.embed.copy_(centroids)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from helpers.random_models import random_lm
 from musicgen_edu.fast import matrices
-from musicgen_edu.fast.matrices import LARGE, LONG, Linear, LinearForFewRows, LinearForMoreRows, matrix
+from musicgen_edu.fast.matrices import (
+    LARGE,
+    LONG,
+    Linear,
+    LinearForFewRows,
+    LinearForMoreRows,
+    has_onednn_product,
+    matrix,
+)
 from musicgen_edu.fast.quick import QuickLM
 
 WITH_ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="a PyTorch without oneDNN")
@@ -56,3 +66,36 @@ def test_steps_in_the_forms_for_several_rows_equal_the_forward(monkeypatch, rows
     assert isinstance(state.weights.layers[1].up, form)
     for s in range(9):
         torch.testing.assert_close(quick.step(sequence[..., s : s + 1], state), full[:, :, s], atol=1e-4, rtol=1e-4)
+
+
+@WITH_ONEDNN
+def test_pytorch_still_has_the_private_product():
+    assert has_onednn_product(), (
+        "torch.ops.mkldnn._linear_pointwise is gone, or takes other arguments: nothing breaks, but batches of two "
+        "clips and more fall back on MKL and lose time; look for its successor (benchmarks/step_time.py --batches 8)"
+    )
+
+
+def refuse(*_):
+    raise RuntimeError("this build has none")
+
+
+@pytest.fixture(params=[SimpleNamespace(), SimpleNamespace(_linear_pointwise=refuse)], ids=["gone", "refused"])
+def no_product(request, monkeypatch):
+    """A PyTorch without oneDNN's product, or one that refuses it."""
+    monkeypatch.setattr(torch.ops, "mkldnn", request.param)
+    has_onednn_product.cache_clear()
+    yield
+    has_onednn_product.cache_clear()
+
+
+def test_without_the_private_product_a_plain_way_stands_beside_it(no_product, monkeypatch):
+    assert not has_onednn_product()
+    assert type(matrix(torch.nn.Linear(LARGE // 512, 512), 8)) is Linear
+    monkeypatch.setattr(matrices, "LARGE", 1)
+    monkeypatch.setattr(matrices, "LONG", 1)
+    model = random_lm(bias=True, head_bias=True)
+    sequence, lm = torch.randint(0, 17, (6, 4, 9)), QuickLM(model)
+    full, state = model(sequence), lm.start(6, 9)
+    for s in range(9):
+        torch.testing.assert_close(lm.step(sequence[..., s : s + 1], state), full[:, :, s], atol=1e-4, rtol=1e-4)

@@ -60,7 +60,7 @@ def test_commitment_loss_pulls_the_input_to_its_entry_and_not_the_entry():
 
 def test_moving_averages_follow_their_formula():
     quantizer = VectorQuantizer(2, 1, decay=0.9, epsilon=0.0, dead_threshold=0.0).train()
-    quantizer.start(torch.tensor([[0.0], [10.0]]))
+    quantizer.init_codebook(torch.tensor([[0.0], [10.0]]))
     low, high = quantizer.embed.flatten().sort().values.tolist()
     assert (low, high) == (0.0, 10.0)
     x = torch.tensor([[[1.0, 3.0, 8.0]]])  # two vectors near 0, one near 10
