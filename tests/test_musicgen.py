@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
 from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import MusicGen
+from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.generation import delay_table, generate_codes
 from musicgen_edu.model.sampling import Sampling
 
@@ -150,6 +151,13 @@ def test_sampling_is_taken_whole_or_by_its_fields(ours):
     torch.testing.assert_close(torch.cat(chunks, -1), audio, atol=1e-5, rtol=0)
     defaults = ours.generate_codes(PROMPTS, sampling=Sampling(top_k=8), **request)
     assert torch.equal(defaults, ours.generate_codes(PROMPTS, top_k=8, **request))
+
+
+def test_it_generates_by_the_quick_steps(ours, monkeypatch):
+    steps, step = [], QuickLM.step
+    monkeypatch.setattr(QuickLM, "step", lambda *given: (steps.append(given), step(*given))[1])
+    ours.generate_codes(PROMPTS, 0.2, top_k=8)
+    assert len(steps) == ours.frames(0.2) + 3
 
 
 @pytest.mark.parametrize("name", ["generate", "generate_codes", "stream"])

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from helpers.judges import save_musicgen, their_musicgen
-from musicgen_edu import MusicGen
+from musicgen_edu import CONFIGS, EncodecConfig, EncodecModel, MusicGen
 from musicgen_edu.model.audio import resample
+from musicgen_edu.model.lm import on_meta
 from musicgen_edu.model.streaming import StreamingDecoder
 
 PROMPTS = ["a calm piano", "fast drums and a bell"]
@@ -52,6 +53,16 @@ def windows_steps(model: MusicGen, frames: int) -> int:
     longest, keep = model.window
     begun = 1 + max(0, -(-(frames - longest) // (longest - keep)))
     return frames + 3 * begun
+
+
+def test_a_window_keeps_12_of_30_seconds(model) -> None:
+    """Of the published models, whose windows are as long as their training clips; and as much of a shorter one."""
+    with torch.device("meta"):
+        codec = EncodecModel(EncodecConfig())
+    for name in ("small", "medium", "large"):
+        published = MusicGen(None, on_meta(CONFIGS[name]), codec)
+        assert (published.max_seconds, published.window) == (30.0, (30 * 50, 12 * 50))
+    assert model.window == (61, 24)  # 64 steps, three of them for the delay
 
 
 def test_a_longer_clip_begins_like_a_shorter_one_and_goes_on(model) -> None:

@@ -11,7 +11,8 @@ from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.continuation import Window, plan_windows, stream_frames
 from musicgen_edu.model.decoder import KeyValueCache
 from musicgen_edu.model.generation import generate_codes
-from musicgen_edu.model.sampling import Sampling
+from musicgen_edu.model.patterns import pattern_table, undo
+from musicgen_edu.model.sampling import Sampling, uniform_numbers
 
 SAMPLING = Sampling(guidance_scale=3.0, top_k=8)
 
@@ -28,8 +29,8 @@ def text(lm):
     return lm.project_text(torch.randn(2, 6, lm.config.text_dim), torch.ones(2, 6, dtype=torch.bool))
 
 
-def streamed(lm, text, windows, prompt=None, seeds=(1, 2), **more) -> torch.Tensor:
-    frames = list(stream_frames(lm, windows, list(seeds), text, SAMPLING, prompt=prompt, **more))
+def streamed(lm, text, windows, prompt=None, seeds=(1, 2), sampling=SAMPLING, **more) -> torch.Tensor:
+    frames = list(stream_frames(lm, windows, list(seeds), text, sampling, prompt=prompt, **more))
     assert all(frame.shape == (len(seeds), 4, 1) for frame in frames)
     return torch.cat(frames if prompt is None else [prompt, *frames], -1)
 
@@ -90,6 +91,52 @@ def test_a_prompt_of_ones_own_greedy_codes_changes_nothing(lm, text, known: int)
     whole = generate_codes(lm, 16, [1, 2], text, greedy)
     rest = list(stream_frames(lm, [Window(0, 16, known)], [1, 2], text, greedy, prompt=whole[..., :known]))
     assert torch.equal(torch.cat(rest, -1), whole[..., known:])
+
+
+class Listener:
+    """A model whose steps are told: the columns that it was given."""
+
+    def __init__(self, lm, logits=None):
+        self.lm, self.config, self.device, self.logits, self.columns = lm, lm.config, lm.device, logits, []
+
+    def start(self, *given):
+        return self.lm.start(*given)
+
+    def step(self, columns, state):
+        self.columns.append(columns)
+        if self.logits is not None:
+            return self.logits.expand(len(columns), *self.logits.shape)
+        return self.lm.step(columns, state)
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 7])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_the_model_reads_the_prompt_and_no_code_of_it_is_drawn_again(lm, text, known: int, scale: float) -> None:
+    """The last codes of a prompt stand beside the first that are drawn: in the delay pattern, in the same columns."""
+    prompt, listener = torch.randint(0, 16, (2, 4, known)), Listener(lm)
+    sampling = Sampling(scale, top_k=0)
+    frames = list(stream_frames(listener, [Window(0, 12, known)], [1, 2], text, sampling, prompt=prompt))
+    read = torch.cat(listener.columns, -1)  # [B or 2B, K, S], the start column first
+    table = pattern_table("delay", 4, 12)
+    fed = torch.cat([read, torch.zeros_like(read[..., :1])], -1)  # what was drawn last is not read any more
+    for half in fed.split(2):
+        assert torch.equal(undo(half, table[:, :known]), prompt)
+        assert torch.equal(undo(half, table)[..., known:9], torch.cat(frames, -1)[..., : 9 - known])
+        assert (half[:, :, 0] == 16).all()
+        assert (half[:, 3, 1:4] == 16).all()  # before codebook 3 begins
+
+
+def test_each_window_draws_numbers_of_its_own(lm, text) -> None:
+    """Where every token is as likely as any other, the numbers alone decide: one row of them for the whole clip."""
+    listener = Listener(lm, logits=torch.zeros(4, 16))
+    codes = streamed(listener, text, plan_windows(44, 20, 8), sampling=Sampling(1.0, top_k=0))
+    numbers = uniform_numbers([1, 2], 23 + 15 + 15, 4)  # [S, B, K]: 20 + 3 steps, then 12 + 3 twice
+    drawn, k = (16 * numbers).long().permute(1, 2, 0), torch.arange(4)[:, None]
+    for begin, end, first in ((0, 20, 0), (20, 32, 23), (32, 44, 38)):
+        steps = first + torch.arange(end - begin) + k  # [K, T]
+        assert torch.equal(codes[..., begin:end], drawn.gather(2, steps.expand(2, -1, -1)))
+    assert not torch.equal(codes[..., 20:32], codes[..., 32:44])
+    assert not torch.equal(codes[..., 20:32], codes[..., :12])
 
 
 @pytest.mark.parametrize("quick", [False, True])

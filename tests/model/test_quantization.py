@@ -70,6 +70,20 @@ def test_moving_averages_follow_their_formula():
     torch.testing.assert_close(quantizer.embed.flatten().sort().values, torch.tensor(expected))
 
 
+@pytest.mark.parametrize("epsilon", [1e-5, 0.5])
+def test_the_counts_are_smoothed_so_that_an_entry_nobody_chose_stays_finite(epsilon):
+    """(n + epsilon) / (N + V epsilon) * N (van den Oord et al. 2017, appendix A.1, with Laplace's smoothing)."""
+    quantizer = VectorQuantizer(4, 1, decay=0.75, epsilon=epsilon, dead_threshold=0.0).train()
+    quantizer.init_codebook(torch.tensor([[0.0], [10.0], [20.0], [1000.0]]))
+    quantizer.embed_avg[quantizer.embed[:, 0] == 1000.0] = 3.0  # a sum that is left of an entry
+    quantizer.cluster_size[quantizer.embed[:, 0] == 1000.0] = 0.0  # that nobody has chosen for long
+    quantizer(torch.tensor([[[1.0, 3.0, 8.0, 19.0]]]))
+    counts, sums = [0.75 + 0.5, 0.75 + 0.25, 0.75 + 0.25, 0.0], [0.25 * 4, 7.5 + 2.0, 15 + 0.25 * 19, 0.75 * 3]
+    total = sum(counts)
+    expected = [x * (total + 4 * epsilon) / ((n + epsilon) * total) for x, n in zip(sums, counts, strict=True)]
+    torch.testing.assert_close(quantizer.embed[:, 0].sort().values, torch.tensor(expected).sort().values)
+
+
 def test_evaluation_mode_learns_nothing():
     quantizer = VectorQuantizer(8, 3).train()
     quantizer(torch.randn(2, 3, 20))
@@ -81,16 +95,21 @@ def test_evaluation_mode_learns_nothing():
 
 def test_kmeans_finds_separated_clusters_and_never_gets_worse():
     centres = torch.tensor([[0.0, 0.0], [20.0, 0.0], [0.0, 20.0]])
-    vectors = (centres[:, None] + torch.randn(3, 50, 2)).flatten(0, 1)
+    clusters = centres[:, None] + torch.randn(3, 50, 2)  # [3, 50, 2]
+    vectors = clusters.flatten(0, 1)[torch.randperm(150)]
 
-    def distortion(iterations):
-        found = kmeans(vectors, 3, iterations, torch.Generator().manual_seed(3))
-        return ((vectors - found[nearest_code(vectors, found)]) ** 2).sum(1).mean().item()
+    def run(iterations, seed):
+        found = kmeans(vectors, 3, iterations, torch.Generator().manual_seed(seed))
+        assert found.shape == (3, 2)
+        return ((vectors - found[nearest_code(vectors, found)]) ** 2).sum(1).mean().item(), found
 
-    errors = [distortion(i) for i in range(8)]
-    assert all(b <= a + 1e-6 for a, b in itertools.pairwise(errors))
-    start = kmeans(vectors, 3, 10, torch.Generator().manual_seed(3))
-    assert start.shape == (3, 2)
+    for seed in range(4):
+        errors = [run(iterations, seed)[0] for iterations in range(8)]
+        assert all(b <= a + 1e-6 for a, b in itertools.pairwise(errors))
+    _, found = min((run(10, seed) for seed in range(8)), key=lambda one: one[0])  # a start may fall into two clusters
+    nearest = torch.cdist(centres, found).argmin(1)
+    assert nearest.unique().numel() == 3
+    torch.testing.assert_close(found[nearest], clusters.mean(1))
 
 
 def test_kmeans_with_fewer_vectors_than_clusters():

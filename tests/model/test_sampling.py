@@ -8,7 +8,7 @@ import torch
 from helpers.judges import our_lm, their_musicgen
 from musicgen_edu.model.decoder import Condition
 from musicgen_edu.model.generation import both_halves, generate_codes, next_tokens
-from musicgen_edu.model.sampling import Sampling, distribution, guide, guide_probabilities
+from musicgen_edu.model.sampling import Sampling, distribution, draw, guide, guide_probabilities
 
 SAMPLINGS = [
     Sampling(guidance_scale=3.0, top_k=8),
@@ -80,6 +80,26 @@ def test_the_mixture_is_stable_where_probabilities_are_not():
     assert guide_probabilities(a.half(), b.half(), 0.2).dtype == torch.float32
     shut = torch.tensor([0.0, -torch.inf])  # a token that both models exclude
     torch.testing.assert_close(guide_probabilities(shut, shut, 0.2), shut)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_mixture_is_computed_in_float32_whatever_the_model_computes_in(dtype):
+    a, b = (8 * torch.randn(2, 500)).to(dtype)
+    exact = 0.3 * a.double().softmax(-1) + 0.7 * b.double().softmax(-1)
+    mixed = guide_probabilities(a, b, 0.3)
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed.double(), exact.log(), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("mix", [guide, guide_probabilities])
+def test_tokens_are_chosen_in_float32_whatever_the_model_computes_in(dtype, mix):
+    scale, B = {guide: 3.0, guide_probabilities: 0.3}[mix], 400
+    a, b = (2 * torch.randn(2, B, 1, 500)).to(dtype)  # [B, K, V]
+    uniform = torch.rand(B, 1)
+    sampling = Sampling(scale, top_k=0, guidance_space="logits" if mix is guide else "probabilities")
+    given = next_tokens(torch.cat([a, b]), uniform, sampling, guided=True)
+    assert torch.equal(given, draw(mix(a.float(), b.float(), scale).softmax(-1), uniform))
 
 
 def test_temperature_and_filters_come_after_the_mixture():

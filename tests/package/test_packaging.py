@@ -132,6 +132,16 @@ def test_import_is_quick_and_loads_nothing_heavy():
     assert 0 < min(seconds) < 0.2
 
 
+@pytest.mark.parametrize("name", ["CheckpointError", "Sampling", "LMConfig", "EncodecConfig", "CONFIGS"])
+def test_errors_and_settings_load_no_torch(name):
+    """Who only wants to catch the error or offer the settings waits for nothing."""
+    code = f"import sys; from musicgen_edu import {name}; assert 'torch' not in sys.modules, 'torch was loaded'"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
 # --- wheel ----------------------------------------------------------------------------------------------------------
 
 
