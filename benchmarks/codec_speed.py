@@ -20,8 +20,9 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecResidualVectorQuantizer
 
-from musicgen_edu.checkpoints.load import StateReader, load_codec
+from musicgen_edu.checkpoints.load import load_codec
 from musicgen_edu.checkpoints.published import codec_config
+from musicgen_edu.checkpoints.weights import StateReader
 from musicgen_edu.model import encodec
 from musicgen_edu.model.quantization import ResidualVectorQuantizer
 

@@ -21,8 +21,9 @@ from torch import nn
 from transformers import EncodecConfig, MusicgenConfig, MusicgenForConditionalGeneration, T5Config
 from transformers.utils import logging
 
-from musicgen_edu.checkpoints.load import StateReader, load_lm
+from musicgen_edu.checkpoints.load import load_lm
 from musicgen_edu.checkpoints.published import lm_config
+from musicgen_edu.checkpoints.weights import StateReader
 from musicgen_edu.fast.int8 import to_int8
 from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.generation import delay_table, generate_codes

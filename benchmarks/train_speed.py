@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from transformers import MusicgenForCausalLM
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
-from musicgen_edu.checkpoints.load import StateReader, load_lm
+from musicgen_edu.checkpoints.load import load_lm
 from musicgen_edu.checkpoints.published import lm_dict
+from musicgen_edu.checkpoints.weights import StateReader
 from musicgen_edu.model.lm import LMConfig, MusicgenLM, codebook_loss
 from musicgen_edu.training.layout import Batch, Update, make_update
 

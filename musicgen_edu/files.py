@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -104,3 +105,22 @@ def _alive(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def has_hash(path: Path, digest: str) -> bool:
+    """Whether that is the hash of a file in hexadecimal: 64 digits are SHA-256, 40 are git's SHA-1 of a blob."""
+    start = hashlib.sha256() if len(digest) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: start).hexdigest() == digest
+
+
+def link_or_copy(target: Path, path: Path) -> None:
+    """Let `path` be a symbolic link to `target`; where that is not allowed, a hard link; else a copy."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    for make in (lambda: path.symlink_to(os.path.relpath(target, path.parent)), lambda: path.hardlink_to(target)):
+        try:
+            return make()
+        except OSError:  # Windows allows the first to some only; some disks do not know the second
+            continue
+    shutil.copyfile(target, path)

@@ -12,9 +12,8 @@ from typing import TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import audiocraft as audiocraft_files
-from .checkpoints import load as checkpoints
 from .checkpoints.audiocraft import T5_BASE
+from .checkpoints.load import load_parts, open_model
 from .device import choose_device
 from .fast.int8 import check_int8_device, to_int8
 from .fast.quick import QuickLM
@@ -101,15 +100,8 @@ class MusicGen(nn.Module):
         if packed := dtype == torch.int8:
             device, dtype = check_int8_device("cpu" if device is None else device), torch.float32
         device = choose_device(device)
-        found = audiocraft_files.open_checkpoint(checkpoints.find(name, revision, progress), text, progress)
-        found.check()
-        with torch.device("meta"):
-            lm, codec = MusicgenLM(found.lm_config), EncodecModel(found.codec_config)
-        checkpoints.load_lm(lm, found.lm, dtype, device)
-        checkpoints.load_codec(codec, found.codec, device=device)
-        text_model = checkpoints.load_text_model(found.text_config, found.text, dtype, device)
-        for state in (found.lm, found.codec, found.text):
-            state.check_all_used()
+        found = open_model(name, revision, progress, text)
+        text_model, lm, codec = load_parts(found, dtype, device)
         if packed:
             to_int8(lm)
         model = cls(TextEncoder(text_model, load_tokenizer(found.tokenizer)), lm, codec)

@@ -1,1 +1,7 @@
-"""Checkpoints: the published format read and written, audiocraft's files, our own format, and the hub."""
+"""Checkpoints: models in files, found, read and written. In reading order:
+
+`folder` what a folder holds, by names; `hub` folders from the network; `find` a folder by name; `weights` tensors, one
+at a time; `published` the names and sizes of the published format; `parts` the three parts of a model in a folder;
+`audiocraft` the same from audiocraft's files; `load` filling our models; `save` writing them; `own_format` for what the
+published format cannot say.
+"""

@@ -7,7 +7,6 @@ these files: audiocraft fetches T5 by its name.
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
@@ -18,12 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.encodec import EncodecConfig
-from ..model.lm import LMConfig
-from . import load as checkpoints
-from .load import Checkpoint
-from .published import CheckpointError, read_codec_config
-from .weights import LazyTensors, StateReader, open_weights, renamed, where_weights_are
+from ..errors import CheckpointError
+from ..model.settings import EncodecConfig, LMConfig
+from .find import find
+from .parts import Checkpoint, open_codec, open_text
+from .weights import LazyTensors, StateReader, renamed
 
 LM_FILE, CODEC_FILE = "state_dict.bin", "compression_state_dict.bin"
 T5_BASE = "google-t5/t5-base"
@@ -48,20 +46,19 @@ CODEC_NAMES = [
 ]
 
 
-def open_checkpoint(folder: Path, text: str | os.PathLike = T5_BASE, progress: bool = True) -> Checkpoint:
-    """A folder in the published format, or with audiocraft's files.
+def open_audiocraft(folder: Path, text: str | os.PathLike, progress: bool) -> Checkpoint:
+    """A folder with audiocraft's files.
 
     Args:
-        folder: it is taken as audiocraft's if it has `state_dict.bin` and no `config.json`.
-        text: folder or hub name of a T5, or of a MusicGen that has one; for audiocraft's files only.
+        folder: with `state_dict.bin` and `compression_state_dict.bin`.
+        text: folder or hub name of a T5, or of a MusicGen that has one.
         progress: show a bar while the T5, or a codec that the files name, is fetched.
     """
-    if (folder / "config.json").is_file() or not (folder / LM_FILE).is_file():
-        return checkpoints.open_published(folder)
     weights, settings = read_pickle(folder / LM_FILE)
     lm = StateReader(published_lm(weights), str(folder / LM_FILE))
-    codec, codec_sizes = open_codec(folder, progress)
-    text_config, text_state, tokenizer = open_text(text, progress)
+    codec, codec_sizes = open_audiocraft_codec(folder, progress)
+    tokenizer = find(text, progress=progress)
+    text_state, text_config = open_text(tokenizer)
     return Checkpoint(lm, codec, text_state, lm_sizes(weights, settings, lm), codec_sizes, text_config, tokenizer)
 
 
@@ -165,13 +162,11 @@ def lm_sizes(weights: Mapping[str, Tensor], settings: Mapping[str, Any], state: 
     )
 
 
-def open_codec(folder: Path, progress: bool) -> tuple[StateReader, EncodecConfig]:
+def open_audiocraft_codec(folder: Path, progress: bool) -> tuple[StateReader, EncodecConfig]:
     """The codec of a folder: its weights, or the published codec that the file names."""
     package = read_package(folder / CODEC_FILE)
     if "pretrained" in package:
-        found = checkpoints.find(str(package["pretrained"]), progress=progress)
-        sizes, prefix = read_codec_config(found)
-        return checkpoints.codec_reader(found, prefix), sizes
+        return open_codec(find(str(package["pretrained"]), progress=progress))
     weights, settings = read_pickle(folder / CODEC_FILE)
     names = {}
     for name in weights:
@@ -227,20 +222,3 @@ def codec_sizes(state: StateReader, settings: Mapping[str, Any]) -> EncodecConfi
         pad_mode=settings.get("seanet.pad_mode") or "reflect",
         trim_right_ratio=float(settings.get("seanet.decoder.trim_right_ratio") or 1.0),
     )
-
-
-def open_text(name: str | os.PathLike, progress: bool) -> tuple[dict[str, Any], StateReader, Path]:
-    """Configuration, tensors and tokenizer's folder of a T5 encoder: that of a T5 or of a MusicGen."""
-    folder = checkpoints.find(name, progress=progress)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} is no text encoder: it has no readable config.json") from error
-    tensors = open_weights(folder)
-    if config.get("model_type") == "musicgen":
-        config, names = config["text_encoder"], {name: name for name in tensors if name.startswith("text_encoder.")}
-    elif config.get("model_type") == "t5":
-        names = {f"text_encoder.{name}": name for name in tensors if name.startswith(("encoder.", "shared."))}
-    else:
-        raise CheckpointError(f"{folder} is neither a T5 nor a MusicGen: its model_type is {config.get('model_type')}")
-    return config, StateReader(renamed(tensors, names), where_weights_are(folder)), folder

@@ -1,4 +1,4 @@
-"""Checkpoints: finding a folder, and filling our models from its files with every key and shape checked.
+"""Checkpoints: finding a model, and filling ours from its files with every key and shape checked.
 
 A checkpoint is a folder with `config.json`, `model.safetensors` (or several with an index), tokenizer files and a
 generation configuration, as on the hub. A model is built without memory, on the `meta` device; then each weight is
@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ..files import asset
+from ..errors import CheckpointError
 from ..model.embedding import sinusoidal_positions
-from ..model.encodec import EncodecConfig, EncodecModel
-from ..model.lm import LMConfig, MusicgenLM
-from . import hub
-from .published import CheckpointError, codec_config, lm_config, published_names, read_codec_config, read_config
-from .weights import SafetensorsFile, StateReader, open_weights, renamed, where_weights_are
-
-__all__ = ["SafetensorsFile", "StateReader"]  # they live in `weight_files`
+from ..model.encodec import EncodecModel
+from ..model.lm import MusicgenLM
+from .audiocraft import LM_FILE, T5_BASE, open_audiocraft
+from .find import find
+from .folder import CONFIG
+from .parts import Checkpoint, open_codec, open_published
+from .published import published_codec_name, published_names
+from .weights import StateReader
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 POSITIONS = "decoder.model.decoder.embed_positions.weights"
@@ -38,42 +38,43 @@ def fold_weight_norm(g: Tensor, v: Tensor) -> Tensor:
     return g * v / v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
 
 
-@dataclass
-class Checkpoint:
-    """Where the three parts of a MusicGen are read from.
+def open_model(
+    name: str | os.PathLike = "tiny",
+    revision: str | None = None,
+    progress: bool = True,
+    text: str | os.PathLike = T5_BASE,
+) -> Checkpoint:
+    """A model by name, in the published format or with audiocraft's files: what `load_parts` reads.
 
-    Attributes:
-        lm, codec, text: their tensors, under the names of the published format; they may be the same reader.
-        lm_config, codec_config: their sizes.
-        text_config: of a T5, as `transformers` writes it.
-        tokenizer: the folder with the tokenizer's files.
+    Args:
+        name, revision, progress: see `find`.
+        text: folder or hub name of a T5, or of a MusicGen that has one; for audiocraft's files only.
+
+    Raises:
+        CheckpointError: there is no such model, or language model and codec do not belong together.
     """
-
-    lm: StateReader
-    codec: StateReader
-    text: StateReader
-    lm_config: LMConfig
-    codec_config: EncodecConfig
-    text_config: dict
-    tokenizer: Path
-
-    def check(self) -> None:
-        """Raise a `CheckpointError` unless language model and codec belong together."""
-        lm, codec = self.lm_config, self.codec_config
-        if (lm.num_codebooks, lm.codebook_size) != (codec.num_codebooks, codec.codebook_size):
-            raise CheckpointError(
-                f"{self.lm.where}: the language model has {lm.num_codebooks} codebooks of {lm.codebook_size}, the "
-                f"codec {codec.num_codebooks} of {codec.codebook_size}; the stereo models, which have twice as many, "
-                "are not supported yet"
-            )
+    folder = find(name, revision, progress)
+    if (folder / CONFIG).is_file() or not (folder / LM_FILE).is_file():
+        return open_published(folder)
+    return open_audiocraft(folder, text, progress)
 
 
-def open_published(folder: Path) -> Checkpoint:
-    """A folder in the published format."""
-    config = read_config(folder)
-    state = StateReader(open_weights(folder), where_weights_are(folder))
-    sizes = lm_config(config), codec_config(config["audio_encoder"])
-    return Checkpoint(state, state, state, *sizes, config["text_encoder"], folder)
+def load_parts(
+    found: Checkpoint, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> tuple[nn.Module, MusicgenLM, EncodecModel]:
+    """The text encoder, the language model and the codec of a checkpoint; the codec always in float32.
+
+    Raises:
+        CheckpointError: a tensor is missing, left over or of the wrong shape.
+    """
+    with torch.device("meta"):
+        lm, codec = MusicgenLM(found.lm_config), EncodecModel(found.codec_config)
+    load_lm(lm, found.lm, dtype, device)
+    load_codec(codec, found.codec, device)
+    text_model = load_text_model(found.text_config, found.text, dtype, device)
+    for state in (found.lm, found.codec, found.text):
+        state.check_all_used()
+    return text_model, lm, codec
 
 
 def load_lm(
@@ -89,9 +90,7 @@ def load_lm(
         one = expected[1:] if name == "embedding.tables" else [expected[0] // len(sources), *expected[1:]]
         weights[name] = torch.empty(expected, dtype=dtype, device=device)
         for place, source in zip(weights[name].view(len(sources), *one), sources, strict=True):
-            part = state.read(source)
-            _check_size(state, source, part, one)
-            place.copy_(part)
+            place.copy_(state.read(source, one))
     model.load_state_dict(weights, assign=True)
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute
@@ -101,50 +100,38 @@ def load_lm(
             raise CheckpointError(f"{state.where}: {POSITIONS} is not the sinusoidal table of width {config.dim}")
 
 
-def load_codec(
-    model: EncodecModel,
-    state: StateReader,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-) -> None:
+def load_codec(model: EncodecModel, state: StateReader, device: torch.device | str = "cpu") -> None:
     """Fill an EnCodec (built on the `meta` device) from the keys under `audio_encoder.`, folding weight norm."""
     weights = {}
     for name, parameter in model.state_dict().items():
         if re.fullmatch(r"quantizer\.layers\.\d+\.(inited|cluster_size|embed_avg)", name):
             continue
-        source = "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
-        weights[name] = _read_folded(state, source)
-        _check_size(state, source, weights[name], list(parameter.shape))
-        weights[name] = weights[name].to(device, dtype)
+        weights[name] = _read_folded(state, published_codec_name(name), parameter.shape).to(device, torch.float32)
     V, D = model.config.codebook_size, model.config.hidden_size
     sizes = {"inited": [1], "cluster_size": [V], "embed_avg": [V, D]}
     for name in state.tensors:  # statistics of training: checked, then dropped
         match = CODEBOOK_STATISTICS.fullmatch(name)
         if match:
-            _check_size(state, name, state.read(name), sizes[match[1]])
+            state.read(name, sizes[match[1]])
     for k in range(model.config.num_codebooks):
         embed = weights[f"quantizer.layers.{k}.embed"]
         weights[f"quantizer.layers.{k}.embed_avg"] = embed.clone()
-        weights[f"quantizer.layers.{k}.cluster_size"] = torch.ones(V, dtype=dtype, device=device)
-        weights[f"quantizer.layers.{k}.inited"] = torch.ones(1, dtype=dtype, device=device)
+        weights[f"quantizer.layers.{k}.cluster_size"] = torch.ones(V, device=device)
+        weights[f"quantizer.layers.{k}.inited"] = torch.ones(1, device=device)
     model.load_state_dict(weights, assign=True)
 
 
-def _read_folded(state: StateReader, name: str) -> Tensor:
+def _read_folded(state: StateReader, name: str, shape: Sequence[int]) -> Tensor:
     """A tensor by name, or put together from the two of its weight norm, old or new names."""
-    if name not in state:
-        stem = name.removesuffix("weight")
-        for g, v in WEIGHT_NORM:
-            if name.endswith(".weight") and stem + g in state:
-                g_value, v_value = state.read(stem + g).float(), state.read(stem + v).float()
-                _check_size(state, stem + g, g_value, [v_value.shape[0], *[1] * (v_value.dim() - 1)])
-                return fold_weight_norm(g_value, v_value)
-    return state.read(name)
-
-
-def _check_size(state: StateReader, name: str, tensor: Tensor, expected: list[int]) -> None:
-    if list(tensor.shape) != expected:
-        raise CheckpointError(f"{state.where}: {name} has shape {list(tensor.shape)}, expected {expected}")
+    stem = name.removesuffix("weight")
+    for g, v in WEIGHT_NORM:
+        if name not in state and name.endswith(".weight") and stem + g in state:
+            direction = state.read(stem + v).float()
+            length = state.read(stem + g, [len(direction), *[1] * (direction.dim() - 1)]).float()
+            folded = fold_weight_norm(length, direction)
+            state.check_shape(name, folded, shape)
+            return folded
+    return state.read(name, shape)
 
 
 def load_text_model(
@@ -173,8 +160,7 @@ def load_text_model(
                 state.used.add(source)
                 weights[name] = table
                 continue
-        tensor = state.read(source)
-        _check_size(state, source, tensor, list(parameter.shape))
+        tensor = state.read(source, parameter.shape)
         wide = dtype == torch.float16 and name.endswith(".wo.weight")
         weights[name] = tensor.to(device, torch.float32 if wide else dtype)
         table = weights[name] if name in shared else table
@@ -193,42 +179,9 @@ def read_codec(name: str | os.PathLike = "tiny", device: str | torch.device | No
     Raises:
         CheckpointError: the folder is no checkpoint, or a tensor is missing, left over or of the wrong shape.
     """
-    folder = find(name)
-    config, prefix = read_codec_config(folder)
-    state = codec_reader(folder, prefix)
+    state, config = open_codec(find(name))
     with torch.device("meta"):
         model = EncodecModel(config)
     load_codec(model, state)
     state.check_all_used()
     return model.eval().to(device or "cpu")
-
-
-def codec_reader(folder: Path, prefix: str) -> StateReader:
-    """The codec's tensors of a folder under `audio_encoder.`; `prefix` is what their names begin with there."""
-    tensors = open_weights(folder)
-    names = {"audio_encoder." + name.removeprefix(prefix): name for name in tensors if name.startswith(prefix)}
-    return StateReader(renamed(tensors, names), where_weights_are(folder))
-
-
-def find(name: str | os.PathLike, revision: str | None = None, progress: bool = True) -> Path:
-    """The folder of a checkpoint: "tiny" is the one that comes with the package, else a folder, else a hub name.
-
-    Args:
-        name: which checkpoint.
-        revision: of a hub name: a branch, tag or commit; None is the newest.
-        progress: show a bar while something is fetched.
-
-    Raises:
-        CheckpointError: there is no such thing, or it cannot be fetched; the message says what to do.
-    """
-    if revision is not None and (name == "tiny" or Path(name).is_dir()):
-        raise CheckpointError(f"only models of the hub have revisions, and {name} is none: leave revision out")
-    if name == "tiny":
-        if (asset("tiny") / "config.json").is_file():
-            return asset("tiny")
-        raise CheckpointError("the tiny model is not installed: assets/tiny is missing, `make tiny` trains it")
-    if Path(name).is_dir():
-        return Path(name)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None or str(name).startswith("."):
-        raise CheckpointError(f"{name} is neither 'tiny' nor a folder nor a hub name such as facebook/musicgen-small")
-    return hub.fetch(str(name), revision, progress)

@@ -7,24 +7,26 @@ its pattern.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..device import choose_device
-from ..files import room_for
+from ..errors import CheckpointError
 from ..model.encodec import EncodecModel
-from ..model.lm import LMConfig, MusicgenLM
+from ..model.lm import MusicgenLM
 from ..model.patterns import PATTERNS
+from ..model.settings import LMConfig
 from ..model.text import TextEncoder, load_tokenizer
 from ..musicgen import MusicGen
-from . import load as checkpoints
-from . import published
-from .published import CheckpointError
-from .save import codec_tensors, write_json
+from .folder import CONFIG, read_json
+from .load import load_codec, load_text_model
+from .published import codec_config, codec_dict
+from .save import codec_tensors, text_dict, text_tensors, write_folder
+from .weights import open_state
 
 MODEL_TYPE = "musicgen_edu"
 
@@ -44,27 +46,16 @@ def write_model(
     Raises:
         OSError: the disk is full.
     """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").unlink(missing_ok=True)
-    text = {name: t for name, t in text_model.state_dict().items() if name != "encoder.embed_tokens.weight"}
-    tensors = {f"text_encoder.{name}": tensor for name, tensor in text.items()} | codec_tensors(codec)
+    tensors = text_tensors(text_model) | codec_tensors(codec)
     tensors |= {f"lm.{name}": tensor for name, tensor in lm.state_dict().items()}
-    tensors = {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    path = folder / "model.safetensors"
-    with room_for(path, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)  # safetensors lets nobody but the owner read
-    tokenizer.save_pretrained(folder)
     config = {
         "model_type": MODEL_TYPE,
-        "text_encoder": {"model_type": "t5", **text_model.config.to_diff_dict()},
-        "audio_encoder": published.codec_dict(codec.config),
+        "text_encoder": text_dict(text_model),
+        "audio_encoder": codec_dict(codec.config),
         "lm": asdict(lm.config),
         "pattern": pattern,
     }
-    write_json(folder / "config.json", config)
+    write_folder(folder, tensors, {CONFIG: config}, tokenizer)
 
 
 def read_model(folder: str | os.PathLike, device: str | torch.device | None = None) -> MusicGen:
@@ -94,47 +85,26 @@ def read_with_pattern(folder: str | os.PathLike, device: str | torch.device | No
     pattern's table, then `model.codec.decode`.
     """
     folder = Path(folder)
-    config = read_config(folder)
-    path = folder / "model.safetensors"
-    state = checkpoints.StateReader(checkpoints.SafetensorsFile(path), str(path))
+    config, state = _read_config(folder), open_state(folder)
     with torch.device("meta"):
         lm = MusicgenLM(LMConfig(**config["lm"]))
-        codec = EncodecModel(published.codec_config(config["audio_encoder"]))
-    _load_lm(lm, state)
-    checkpoints.load_codec(codec, state)
-    text_model = checkpoints.load_text_model(config["text_encoder"], state)
+        codec = EncodecModel(codec_config(config["audio_encoder"]))
+    weights = {name: state.read(f"lm.{name}", parameter.shape) for name, parameter in lm.state_dict().items()}
+    lm.load_state_dict(weights, assign=True)
+    lm.reset_buffers()
+    load_codec(codec, state)
+    text_model = load_text_model(config["text_encoder"], state)
     state.check_all_used()
     model = MusicGen(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
     return model.requires_grad_(False).eval().to(choose_device(device)), config["pattern"]
 
 
-def _load_lm(lm: MusicgenLM, state: checkpoints.StateReader) -> None:
-    weights = {}
-    for name, parameter in lm.state_dict().items():
-        weights[name] = state.read(f"lm.{name}")
-        if weights[name].shape != parameter.shape:
-            raise CheckpointError(
-                f"{state.where}: lm.{name} has shape {list(weights[name].shape)}, expected {list(parameter.shape)}"
-            )
-    lm.load_state_dict(weights, assign=True)
-    lm.reset_buffers()
-
-
-def read_config(folder: Path) -> dict:
-    """`config.json` of a model in our format.
-
-    Raises:
-        CheckpointError: there is none, or it is of another format.
-    """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is no complete model: it has no config.json") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
-    found = config.get("model_type") if isinstance(config, dict) else None
-    if found != MODEL_TYPE:
+def _read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model in our format, with all that it must hold."""
+    path = folder / CONFIG
+    config = read_json(path)
+    if config.get("model_type") != MODEL_TYPE:
+        found = config.get("model_type")
         raise CheckpointError(
             f"{path} does not describe a model of ours: expected model_type {MODEL_TYPE}, found {found}"
         )

@@ -6,14 +6,14 @@ cuts them apart again.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from ..errors import CheckpointError
-from ..model.encodec import EncodecConfig
-from ..model.lm import LMConfig
+from ..model.settings import EncodecConfig, LMConfig
+from .folder import CONFIG, read_json
 
 LAYER_NAMES = {  # ours: theirs
     "self_norm": ["self_attn_layer_norm"],
@@ -46,36 +46,25 @@ def published_names(name: str, num_codebooks: int) -> list[str]:
     return [f"decoder.model.decoder.layers.{match[1]}.{theirs}.{kind}" for theirs in LAYER_NAMES[match[2]]]
 
 
-def _read_json(path: Path) -> dict:
-    again = "download or copy it again, or give another revision"
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is no checkpoint: it has no config.json") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not readable as JSON ({error}): {again}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} does not hold a configuration but a {type(config).__name__}: {again}")
-    return config
+def published_codec_name(name: str) -> str:
+    """The published name of a tensor of `EncodecModel`; weight norm puts two tensors in the place of one."""
+    return "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
 
 
-def read_config(folder: Path) -> dict:
-    """`config.json` of a MusicGen folder, as a dictionary."""
-    path = folder / "config.json"
-    config = _read_json(path)
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a MusicGen folder.
+
+    Raises:
+        CheckpointError: there is none, or it describes another model.
+    """
+    config = read_json(folder / CONFIG)
     missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if not isinstance(config.get(part), dict)]
     if config.get("model_type") != "musicgen" or missing:
         found = config.get("model_type", "none")
-        raise CheckpointError(f"{path} does not describe a MusicGen: expected model_type musicgen, found {found}")
+        raise CheckpointError(
+            f"{folder / CONFIG} does not describe a MusicGen: expected model_type musicgen, found {found}"
+        )
     return config
-
-
-def read_codec_config(folder: Path) -> tuple[EncodecConfig, str]:
-    """The codec's configuration from the folder of a codec or of a MusicGen, and what its tensors' names begin with."""
-    config = _read_json(folder / "config.json")
-    if config.get("model_type") == "encodec":
-        return codec_config(config), ""
-    return codec_config(read_config(folder)["audio_encoder"]), "audio_encoder."
 
 
 CODEC_DEFAULTS = {  # what a published config.json may leave out, and what transformers then assumes
@@ -117,39 +106,36 @@ def codec_config(config: dict) -> EncodecConfig:
     return EncodecConfig(**values, num_codebooks=int(1000 * bandwidth // (frame_rate * bits)))
 
 
+LM_FIELDS = {  # ours: theirs, and what transformers assumes where a published config.json leaves it out
+    "dim": ("hidden_size", 1024),
+    "num_heads": ("num_attention_heads", 16),
+    "layers": ("num_hidden_layers", 24),
+    "feed_forward": ("ffn_dim", 4096),
+    "num_codebooks": ("num_codebooks", 4),
+    "codebook_size": ("vocab_size", 2048),
+    "max_steps": ("max_position_embeddings", 2048),
+}
+
+
 def lm_config(config: dict) -> LMConfig:
     """Our configuration from a whole published `config.json`."""
-    decoder = config["decoder"]
-    dim, text_dim = decoder.get("hidden_size", 1024), config["text_encoder"].get("d_model", 512)
+    decoder, text_dim = config["decoder"], config["text_encoder"].get("d_model", 512)
     if decoder.get("activation_function", "gelu") != "gelu" or decoder.get("scale_embedding", False):
         raise CheckpointError("this decoder scales its embeddings or does not use GELU: it is not MusicGen's")
-    return LMConfig(
-        dim=dim,
-        num_heads=decoder.get("num_attention_heads", 16),
-        layers=decoder.get("num_hidden_layers", 24),
-        feed_forward=decoder.get("ffn_dim", 4096),
-        num_codebooks=decoder.get("num_codebooks", 4),
-        codebook_size=decoder.get("vocab_size", 2048),
-        text_dim=text_dim,
-        max_steps=decoder.get("max_position_embeddings", 2048),
-        text_layers=0 if text_dim == dim else 1,  # without a change of width there is no projection
-    )
+    sizes = {ours: decoder.get(theirs, default) for ours, (theirs, default) in LM_FIELDS.items()}
+    projections = 0 if text_dim == sizes["dim"] else 1  # none without a change of width
+    return LMConfig(**sizes, text_dim=text_dim, text_layers=projections)
 
 
 def codec_dict(config: EncodecConfig) -> dict:
     """The `audio_encoder` part of `config.json`."""
-    fields = (
-        "sampling_rate audio_channels num_filters hidden_size codebook_size num_residual_layers num_lstm_layers "
-        "kernel_size last_kernel_size residual_kernel_size dilation_growth_rate compress use_causal_conv "
-        "use_conv_shortcut pad_mode trim_right_ratio"
-    )
     unit = math.ceil(config.frame_rate) * math.ceil(math.log2(config.codebook_size))  # as `codec_config` counts
     bandwidth = config.num_codebooks * unit / 1000
     while int(1000 * bandwidth // unit) < config.num_codebooks:  # 1000 * (1001 / 1000) is less than 1001
         bandwidth = math.nextafter(bandwidth, math.inf)
     return {
         "model_type": "encodec",
-        **{name: getattr(config, name) for name in fields.split()},
+        **{name: getattr(config, name) for name in CODEC_DEFAULTS},
         "upsampling_ratios": list(config.upsampling_ratios),
         "codebook_dim": config.hidden_size,
         "target_bandwidths": [bandwidth],
@@ -164,13 +150,7 @@ def lm_dict(config: LMConfig) -> dict:
     """The `decoder` part of `config.json`."""
     return {
         "model_type": "musicgen_decoder",
-        "hidden_size": config.dim,
-        "num_attention_heads": config.num_heads,
-        "num_hidden_layers": config.layers,
-        "ffn_dim": config.feed_forward,
-        "num_codebooks": config.num_codebooks,
-        "vocab_size": config.codebook_size,
-        "max_position_embeddings": config.max_steps,
+        **{theirs: getattr(config, ours) for ours, (theirs, _) in LM_FIELDS.items()},
         "audio_channels": 1,
         "activation_function": "gelu",
         "scale_embedding": False,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..files import replace_when_complete, room_for
 from ..model.encodec import EncodecModel
 from ..model.lm import MusicgenLM
-from .published import codec_dict, lm_dict, published_names
+from .folder import CONFIG, WEIGHTS
+from .published import codec_dict, lm_dict, published_codec_name, published_names
 
 
 def lm_tensors(model: MusicgenLM) -> dict[str, Tensor]:
@@ -29,7 +30,7 @@ def codec_tensors(model: EncodecModel) -> dict[str, Tensor]:
     """The codec's weights under their published names, each convolution as the two tensors of its weight norm."""
     tensors = {}
     for name, tensor in model.state_dict().items():
-        target = "audio_encoder." + re.sub(r"^(quantizer\.layers\.\d+)\.", r"\1.codebook.", name)
+        target = published_codec_name(name)
         if name.endswith(".conv.weight"):
             norm = tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
             tensors[target.removesuffix("weight") + "weight_g"] = norm
@@ -37,6 +38,17 @@ def codec_tensors(model: EncodecModel) -> dict[str, Tensor]:
         else:
             tensors[target] = tensor
     return tensors
+
+
+def text_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The text encoder's weights under their published names; its table of words, which has two names, once."""
+    state = model.state_dict()
+    return {f"text_encoder.{name}": tensor for name, tensor in state.items() if name != "encoder.embed_tokens.weight"}
+
+
+def text_dict(model: nn.Module) -> dict[str, Any]:
+    """The `text_encoder` part of `config.json`."""
+    return {"model_type": "t5", **model.config.to_diff_dict()}
 
 
 def write_checkpoint(
@@ -50,20 +62,11 @@ def write_checkpoint(
         tokenizer: its tokenizer.
         lm, codec: the trained parts.
         dtype: number format in the file; `config.json` asks for float32 computation whatever it is.
+
+    Raises:
+        OSError: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = {name: t for name, t in text_model.state_dict().items() if name != "encoder.embed_tokens.weight"}
-    tensors = {f"text_encoder.{name}": tensor for name, tensor in text.items()} | lm_tensors(lm) | codec_tensors(codec)
-    tensors = {name: tensor.detach().to(dtype).contiguous().clone() for name, tensor in tensors.items()}
-    config = {
-        "architectures": ["MusicgenForConditionalGeneration"],
-        "model_type": "musicgen",
-        "dtype": "float32",
-        "is_encoder_decoder": True,
-        "text_encoder": {"model_type": "t5", **text_model.config.to_diff_dict()},
-        "audio_encoder": codec_dict(codec.config),
-        "decoder": lm_dict(lm.config),
-    }
+    tensors = text_tensors(text_model) | lm_tensors(lm) | codec_tensors(codec)
     special = lm.config.special
     generation = {
         "bos_token_id": special,
@@ -74,11 +77,18 @@ def write_checkpoint(
         "top_k": 250,
         "max_length": lm.config.max_steps,
     }
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "config.json", config)
-    write_json(folder / "generation_config.json", generation)
-    write_json(folder / "preprocessor_config.json", {**codec_features(codec), "processor_class": "MusicgenProcessor"})
-    write_tensors(folder / "model.safetensors", tensors)
+    config = {
+        "architectures": ["MusicgenForConditionalGeneration"],
+        "model_type": "musicgen",
+        "dtype": "float32",
+        "is_encoder_decoder": True,
+        "text_encoder": text_dict(text_model),
+        "audio_encoder": codec_dict(codec.config),
+        "decoder": lm_dict(lm.config),
+    }
+    features = {**codec_features(codec), "processor_class": "MusicgenProcessor"}
+    settings = {"generation_config.json": generation, "preprocessor_config.json": features, CONFIG: config}
+    write_folder(folder, tensors, settings, tokenizer, dtype)
 
 
 def write_codec(folder: Path, codec: EncodecModel) -> None:
@@ -86,13 +96,9 @@ def write_codec(folder: Path, codec: EncodecModel) -> None:
 
     `musicgen_edu.checkpoints.load.read_codec` reads it back, and so does `transformers.EncodecModel.from_pretrained`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name.removeprefix("audio_encoder."): tensor for name, tensor in codec_tensors(codec).items()}
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     config = {"architectures": ["EncodecModel"], "dtype": "float32", **codec_dict(codec.config)}
-    write_tensors(folder / "model.safetensors", tensors)
-    write_json(folder / "preprocessor_config.json", codec_features(codec))
-    write_json(folder / "config.json", config)
+    write_folder(folder, tensors, {"preprocessor_config.json": codec_features(codec), CONFIG: config})
 
 
 def codec_features(codec: EncodecModel) -> dict:
@@ -106,16 +112,36 @@ def codec_features(codec: EncodecModel) -> dict:
     }
 
 
+def write_folder(
+    folder: Path,
+    tensors: dict[str, Tensor],
+    settings: dict[str, dict],
+    tokenizer=None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a folder of weights, files of settings and a tokenizer.
+
+    The old `config.json` goes first and the new one, which must be the last of `settings`, comes last: a folder that
+    has it is complete.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)
+    ready = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in tensors.items()}
+    with room_for(folder / WEIGHTS, sum(tensor.nbytes for tensor in ready.values())) as temporary:
+        save_file(ready, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    for name, content in settings.items():
+        write_json(folder / name, content)
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a file of settings, whole or not at all."""
     with replace_when_complete(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all."""
-    from safetensors.torch import save_file
-
-    with room_for(path, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)  # safetensors lets nobody but the owner read

@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .hub import INDEX, WEIGHTS, shards_of
-from .published import CheckpointError
+from ..errors import CheckpointError
+from .folder import INDEX, WEIGHTS, read_index, weights_file
 
 TYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -42,13 +42,27 @@ class StateReader:
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, shape: Sequence[int] | None = None) -> Tensor:
+        """A tensor by name.
+
+        Raises:
+            CheckpointError: there is none, or it has another shape than `shape`.
+        """
         if name not in self.tensors:
             raise CheckpointError(f"{self.where} lacks the key {name}")
         self.used.add(name)
-        return self.tensors[name]
+        tensor = self.tensors[name]
+        if shape is not None:
+            self.check_shape(name, tensor, shape)
+        return tensor
+
+    def check_shape(self, name: str, tensor: Tensor, shape: Sequence[int]) -> None:
+        """Raise a `CheckpointError` unless a tensor, called `name`, has this shape."""
+        if list(tensor.shape) != list(shape):
+            raise CheckpointError(f"{self.where}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
 
     def check_all_used(self) -> None:
+        """Raise a `CheckpointError` if a tensor was not read: then it is the checkpoint of something else."""
         left = sorted(set(self.tensors) - self.used)
         if left:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
@@ -146,16 +160,16 @@ def open_weights(folder: Path) -> Mapping[str, Tensor]:
     Raises:
         CheckpointError: there are none, a shard is missing, or a tensor is not in the shard where the index says.
     """
-    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+    if weights_file(folder).name == WEIGHTS:
         return SafetensorsFile(folder / WEIGHTS)
-    missing = [shard for shard in shards_of(folder) if not (folder / shard).is_file()]
+    places = read_index(folder)
+    names = sorted(set(places.values()))
+    missing = [shard for shard in names if not (folder / shard).is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder} lacks {missing[0]}, one of {len(shards_of(folder))} shards that {INDEX} names: copy or download "
-            "it, too"
+            f"{folder} lacks {missing[0]}, one of {len(names)} shards that {INDEX} names: copy or download it, too"
         )
-    shards = {shard: SafetensorsFile(folder / shard) for shard in shards_of(folder)}
-    places = json.loads((folder / INDEX).read_text())["weight_map"]
+    shards = {shard: SafetensorsFile(folder / shard) for shard in names}
     for shard, file in shards.items():
         listed = {name for name, place in places.items() if place == shard}
         for name in sorted(listed ^ set(file)):
@@ -164,6 +178,8 @@ def open_weights(folder: Path) -> Mapping[str, Tensor]:
     return LazyTensors({name: lambda name=name, place=place: shards[place][name] for name, place in places.items()})
 
 
-def where_weights_are(folder: Path) -> str:
-    """What to call the weights of a folder in errors."""
-    return str(folder / (WEIGHTS if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file() else INDEX))
+def open_state(folder: Path, *prefixes: str, under: str = "") -> StateReader:
+    """The tensors of a folder whose names begin with one of `prefixes` (all without any), each named `under` + name."""
+    tensors = open_weights(folder)
+    names = {under + name: name for name in tensors if name.startswith(prefixes or "")}
+    return StateReader(renamed(tensors, names), str(weights_file(folder)))

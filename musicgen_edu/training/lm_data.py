@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.load import SafetensorsFile
+from ..checkpoints.weights import SafetensorsFile
 from ..data.audio_folder import Tell, tell_user
 from ..files import check_room, room_for, write_text
 from ..model.encodec import EncodecModel

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import load as checkpoints
 from ..checkpoints import published
-from ..checkpoints.weights import StateReader, open_weights, where_weights_are
+from ..checkpoints.find import find
+from ..checkpoints.load import load_text_model
+from ..checkpoints.parts import open_text
 from ..model.lm import MusicgenLM
 from ..model.text import TextEncoder, load_tokenizer
 
@@ -74,10 +75,9 @@ def read_text_encoder(name: str | os.PathLike = "tiny") -> TextEncoder:
         CheckpointError: there is no such thing, or it is no T5.
     """
     if name == "tiny" or ((Path(name) / "config.json").is_file() and _is_musicgen(Path(name))):
-        folder = checkpoints.find(name)
-        state = StateReader(open_weights(folder), where_weights_are(folder))
-        config = published.read_config(folder)["text_encoder"]
-        return TextEncoder(checkpoints.load_text_model(config, state), load_tokenizer(folder))
+        folder = find(name)
+        state, config = open_text(folder)
+        return TextEncoder(load_text_model(config, state), load_tokenizer(folder))
     return _read_t5(HUB_NAMES.get(str(name), str(name)))
 
 

@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from helpers.judges import SMALL_CODEC, SMALL_TEXT, save_musicgen, their_codec, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen
-from musicgen_edu.checkpoints import load as checkpoints
+from musicgen_edu.checkpoints import hub
 from musicgen_edu.checks.published.audiocraft_form import audiocraft_weights
 
 LM_SETTINGS = "transformer_lm:\n  num_heads: 4\n  dim: 32\nsample_rate: 800\n"
@@ -139,7 +139,7 @@ def test_codec_and_t5_come_from_the_hub_by_their_names(packages, published, expe
     for path in published.glob("tokenizer*"):
         (tmp_path / "t5" / path.name).write_bytes(path.read_bytes())
     asked, names = [], {"facebook/encodec_32khz": "codec", "google-t5/t5-base": "t5"}
-    monkeypatch.setattr(checkpoints.hub, "fetch", lambda name, *rest: (asked.append(name), tmp_path / names[name])[1])
+    monkeypatch.setattr(hub, "fetch", lambda name, *rest: (asked.append(name), tmp_path / names[name])[1])
     named = {"pretrained": "facebook/encodec_32khz", "exported": True, "version": "1.3.0"}
     model = MusicGen.from_pretrained(write(tmp_path / "named", packages[0], named), device="cpu", progress=False)
     assert asked == list(names)

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from helpers.judges import save_musicgen, their_musicgen
-from musicgen_edu.checkpoints.load import find
+from musicgen_edu.checkpoints.find import find
 from musicgen_edu.checkpoints.own_format import read_model, read_with_pattern
 from musicgen_edu.checkpoints.published import CheckpointError
 from musicgen_edu.cli.main import build_parser, main

@@ -14,9 +14,10 @@ import soundfile
 import torch
 
 from helpers.judges import save_musicgen, their_musicgen
-from musicgen_edu.checkpoints.load import SafetensorsFile, read_codec
+from musicgen_edu.checkpoints.load import read_codec
 from musicgen_edu.checkpoints.own_format import read_model, write_model
 from musicgen_edu.checkpoints.published import CheckpointError
+from musicgen_edu.checkpoints.weights import SafetensorsFile
 from musicgen_edu.experiments import musiccaps_recipe
 from musicgen_edu.experiments.musiccaps_recipe import (
     FileClips,
@@ -349,7 +350,7 @@ def cut(folder):
     ("break_it", "message"),
     [
         (other_pattern, "pattern must be one of parallel, delay, .*, not zigzag"),
-        (rename, "is no complete model: it has no config.json"),
+        (rename, "is no checkpoint: it has no config.json"),
         (other_type, "expected model_type musicgen_edu, found musicgen"),
         (other_sizes, r"lm\.decoder\.layers\.0\.up\.weight has shape \[32, 16\], expected \[33, 16\]"),
         (no_sizes, "must hold text_encoder, audio_encoder and lm with bias, codebook_size"),

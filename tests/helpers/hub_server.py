@@ -35,16 +35,30 @@ class FakeHub:
 
     Attributes:
         files: names of repositories to their files.
-        faults: functions of (handler, line of the log) that return True if they have answered.
+        faults: names of files ("main" is the list of files) to what answers for them, in turn; the last one stays.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    faults: list[Callable] = field(default_factory=list)
+    faults: dict[str, list[Callable | None]] = field(default_factory=dict)
     log: list[Asked] = field(default_factory=list)
-    stopped: bool = False
 
-    def add(self, name: str, folder: Path) -> None:
-        self.files[name] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    def reset(self, folders: dict[str, Path]) -> None:
+        """Hold these repositories, behave well, and forget what was asked."""
+        self.files = {name: {path.name: path.read_bytes() for path in at.iterdir()} for name, at in folders.items()}
+        self.faults, self.log = {}, []
+
+    def misbehave(self, handler: Answers, line: Asked) -> bool:
+        """Answer as a fault wants it; False if nothing is wrong with this request."""
+        repository, file = line.path.lstrip("/").split("/")[:2], line.path.rsplit("/", 1)[1]
+        acts = self.faults.get(file) if line.host == ("cdn" if file.endswith(".safetensors") else "hub") else None
+        act = (acts.pop(0) if len(acts) > 1 else acts[0]) if acts else None
+        if act is not None:
+            act(handler, line, self.files.get("/".join(repository), {}).get(file, b""))
+        return act is not None
+
+    def asked(self, file: str) -> list[Asked]:
+        """The requests for a file, or for the list ("main")."""
+        return [line for line in self.log if line.path.endswith("/" + file)]
 
     def commit(self, name: str) -> str:
         text = json.dumps({file: digests(data) for file, data in sorted(self.files[name].items())})
@@ -52,7 +66,7 @@ class FakeHub:
 
     def sent(self, file: str) -> int:
         """Bytes of a file that went out."""
-        return sum(line.sent for line in self.log if line.path.endswith("/" + file))
+        return sum(line.sent for line in self.asked(file))
 
     def start(self) -> None:
         self.servers = {}
@@ -63,7 +77,6 @@ class FakeHub:
         self.endpoint, self.cdn = (f"http://127.0.0.1:{server.server_port}" for server in self.servers.values())
 
     def stop(self) -> None:
-        self.stopped = True
         for server in self.servers.values():
             server.shutdown()
             server.server_close()
@@ -88,6 +101,7 @@ class Answers(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the client waits 40 ms for each body
     hub: FakeHub
     host: str
 
@@ -95,13 +109,10 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        if self.hub.stopped:  # a connection that was kept open
-            self.close_connection = True
-            return
         path = unquote(urlsplit(self.path).path)
         line = Asked(self.command, path, self.headers["Range"], self.headers["Authorization"], self.host)
         self.hub.log.append(line)
-        if any(fault(self, line) for fault in self.hub.faults):
+        if self.hub.misbehave(self, line):
             return
         if path.startswith("/api/models/"):
             self.list(path.removeprefix("/api/models/"))
@@ -163,6 +174,6 @@ class Answers(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         body = data[begin : None if stop is None else begin + stop]
+        line.sent = len(body)  # before the client can have it
         self.wfile.write(body)
-        line.sent += len(body)
         self.close_connection = stop is not None

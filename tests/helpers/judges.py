@@ -9,8 +9,9 @@ from transformers import EncodecConfig as TheirCodecConfig
 from transformers import EncodecModel as TheirCodec
 from transformers import MusicgenConfig, MusicgenForCausalLM, MusicgenForConditionalGeneration, T5Config
 
-from musicgen_edu.checkpoints import load as checkpoints
-from musicgen_edu.checkpoints import published
+from musicgen_edu.checkpoints.load import load_codec, load_lm
+from musicgen_edu.checkpoints.published import codec_config, lm_config
+from musicgen_edu.checkpoints.weights import StateReader
 from musicgen_edu.model.encodec import EncodecModel
 from musicgen_edu.model.lm import MusicgenLM
 
@@ -88,16 +89,16 @@ def their_codec(**changes) -> TheirCodec:
     return model
 
 
-def state_reader(tensors, prefix: str = "") -> checkpoints.StateReader:
-    return checkpoints.StateReader({prefix + name: tensor for name, tensor in tensors.items()}, "test weights")
+def state_reader(tensors, prefix: str = "") -> StateReader:
+    return StateReader({prefix + name: tensor for name, tensor in tensors.items()}, "test weights")
 
 
 def our_codec(theirs: TheirCodec) -> EncodecModel:
     """The same codec in our code, through the real loading path."""
     with torch.device("meta"):
-        ours = EncodecModel(published.codec_config(theirs.config.to_dict()))
+        ours = EncodecModel(codec_config(theirs.config.to_dict()))
     reader = state_reader(theirs.state_dict(), "audio_encoder.")
-    checkpoints.load_codec(ours, reader)
+    load_codec(ours, reader)
     reader.check_all_used()
     return ours.eval()
 
@@ -127,8 +128,8 @@ def our_lm(theirs: MusicgenForConditionalGeneration | MusicgenForCausalLM, text_
         tensors, text_dim = {f"decoder.{name}": t for name, t in tensors.items()}, decoder.hidden_size
     config = {"decoder": decoder.to_dict(), "text_encoder": {"d_model": text_dim or theirs.config.text_encoder.d_model}}
     with torch.device("meta"):
-        ours = MusicgenLM(published.lm_config(config))
-    checkpoints.load_lm(ours, state_reader(tensors))
+        ours = MusicgenLM(lm_config(config))
+    load_lm(ours, state_reader(tensors))
     return ours.eval()
 
 
