@@ -2,100 +2,60 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from ...model.decoder import Condition, Decoder, join_heads, split_heads
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor
+from ...model.decoder import join_heads, split_heads
+from .. import Exercise, expect, expect_close, expect_tensor, mistakes
+from ._shared import expect_gradients, library_layer, some_weights
 
 
-class _Attention(nn.Module):
-    def __init__(self, dim: int):
-        super().__init__()
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(self, name, nn.Linear(dim, dim, bias=False))
+def _matrices(dim):
+    return nn.ModuleDict({name: nn.Linear(dim, dim, bias=False) for name in ("q_proj", "k_proj", "v_proj", "out_proj")})
 
 
 class _Block(nn.Module):
     """A layer by the names of the published files."""
 
-    def __init__(self, dim: int, heads: int, feed_forward: int):
+    def __init__(self, dim, heads, feed_forward):
         super().__init__()
         self.heads = heads
-        self.self_attn_layer_norm = nn.LayerNorm(dim)
-        self.self_attn = _Attention(dim)
-        self.encoder_attn_layer_norm = nn.LayerNorm(dim)
-        self.encoder_attn = _Attention(dim)
+        self.self_attn_layer_norm, self.self_attn = nn.LayerNorm(dim), _matrices(dim)
+        self.encoder_attn_layer_norm, self.encoder_attn = nn.LayerNorm(dim), _matrices(dim)
         self.final_layer_norm = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, feed_forward, bias=False)
         self.fc2 = nn.Linear(feed_forward, dim, bias=False)
 
-    def attention(self, matrices: _Attention, x: Tensor, states: Tensor, allowed: Tensor) -> Tensor:
-        q = split_heads(matrices.q_proj(x), self.heads)
-        k, v = (split_heads(one(states), self.heads) for one in (matrices.k_proj, matrices.v_proj))
-        return matrices.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)))
+    def look(self, matrices, x, states, allowed):
+        q = split_heads(matrices["q_proj"](x), self.heads)
+        k, v = (split_heads(matrices[name](states), self.heads) for name in ("k_proj", "v_proj"))
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
+        return matrices["out_proj"](join_heads(weights @ v))
 
-    def look_back(self, x: Tensor) -> Tensor:
-        S = x.shape[1]
-        return self.attention(self.self_attn, x, x, torch.ones(S, S, dtype=torch.bool).tril())
-
-    def look_at_text(self, x: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        return self.attention(self.encoder_attn, x, states, mask[:, None, None, :])
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-    def forward(self, x: Tensor, states: Tensor | None, mask: Tensor | None) -> Tensor:
-        x = x + self.look_back(self.self_attn_layer_norm(x))
+    def forward(self, x, states, mask):
+        S, inner = x.shape[1], self.self_attn_layer_norm(x)
+        x = x + self.look(self.self_attn, inner, inner, torch.ones(S, S, dtype=torch.bool).tril())
         if states is not None:
-            x = x + self.look_at_text(self.encoder_attn_layer_norm(x), states, mask)
-        return x + self.feed_forward(self.final_layer_norm(x))
+            asked = self.encoder_attn_layer_norm(x)
+            x = x + self.look(self.encoder_attn, asked, states, mask[:, None, None, :])
+        hidden = F.gelu(self.fc1(self.final_layer_norm(x)))
+        return x + self.fc2(hidden)
 
 
-def _run_with(kind: type[_Block], weights: dict, heads: int, x: Tensor, states, mask) -> Tensor:
-    block = kind(x.shape[-1], heads, len(weights["fc1.weight"]))
+def _run(weights, heads, x, states, mask):
+    block = _Block(x.shape[-1], heads, len(weights["fc1.weight"]))
     block.load_state_dict(weights)
     return block(x, states, mask)
 
 
-def _run(weights: dict[str, Tensor], heads: int, x: Tensor, states: Tensor | None, mask: Tensor | None) -> Tensor:
-    return _run_with(_Block, weights, heads, x, states, mask)
-
-
-def _some_weights(dim: int, heads: int, feed_forward: int) -> dict[str, Tensor]:
-    """Random weights of a size that matters, norms included."""
-    weights = _Block(dim, heads, feed_forward).state_dict()
-    scale = {name: 0.4 if "norm" in name else 1.5 / dim**0.5 for name in weights}
-    return {name: scale[name] * torch.randn_like(one) + ("norm.weight" in name) for name, one in weights.items()}
-
-
-def _library_layer(weights: dict[str, Tensor], heads: int) -> Decoder:
-    """A decoder of one layer with these weights and no final norm."""
-    feed_forward, dim = weights["fc1.weight"].shape
-    decoder = Decoder(dim, heads, 1, feed_forward, final_norm=False)
-    own, cross = ([weights[f"{name}.{part}_proj.weight"] for part in ("q", "k", "v", "out")] for name in
-                  ("self_attn", "encoder_attn"))  # fmt: skip
-    state = {
-        "self_attention.qkv.weight": torch.cat(own[:3]),
-        "self_attention.out.weight": own[3],
-        "cross_attention.q.weight": cross[0],
-        "cross_attention.kv.weight": torch.cat(cross[1:3]),
-        "cross_attention.out.weight": cross[3],
-        "up.weight": weights["fc1.weight"],
-        "down.weight": weights["fc2.weight"],
-    }
-    for ours, theirs in (("self", "self_attn_layer"), ("cross", "encoder_attn_layer"), ("feed_forward", "final_layer")):
-        for part in ("weight", "bias"):
-            state[f"{ours}_norm.{part}"] = weights[f"{theirs}_norm.{part}"]
-    decoder.layers[0].load_state_dict(state)
-    return decoder
-
-
 def takes_the_weights_and_keeps_the_shape(answer):
     """It takes the reference weights by their names, and x keeps its shape, with a text and without."""
-    for B, S, L, dim, heads in ((2, 5, 3, 12, 3), (1, 4, 2, 8, 2)):
-        weights, x = _some_weights(dim, heads, 3 * dim), torch.randn(B, S, dim)
+    for B, S, L, dim, heads in ((2, 5, 3, 12, 3), (1, 4, 2, 8, 2), (1, 1, 1, 8, 1)):
+        weights, x = some_weights(dim, 3 * dim), torch.randn(B, S, dim)
         states, mask = torch.randn(B, L, dim), torch.ones(B, L, dtype=torch.bool)
         expect_tensor(answer(weights, heads, x, states, mask), (B, S, dim), torch.float32)
         expect_tensor(answer(weights, heads, x, None, None), (B, S, dim), torch.float32, "without a text, the result")
@@ -103,138 +63,81 @@ def takes_the_weights_and_keeps_the_shape(answer):
 
 def parts_that_say_nothing_change_nothing(answer):
     """If every part returns zeros (out_proj and fc2 are 0), x comes out as it went in: the residual path is free."""
-    weights, x = _some_weights(12, 3, 24), torch.randn(2, 4, 12)
+    weights, x = some_weights(12, 24), torch.randn(2, 4, 12)
     weights = {name: 0 * one if "out_proj" in name or "fc2" in name else one for name, one in weights.items()}
     found = answer(weights, 3, x, torch.randn(2, 3, 12), torch.ones(2, 3, dtype=torch.bool))
-    expect_close(found, x, "with silent parts, x has changed")
+    expect_close(found, x, "x, with silent parts")
 
 
 def nothing_looks_ahead(answer):
     """A change in a column changes no answer before it."""
-    weights, x = _some_weights(12, 3, 24), torch.randn(1, 6, 12)
+    weights, x = some_weights(12, 24), torch.randn(1, 6, 12)
     changed = x.clone()
     changed[:, 4] = torch.randn(12)  # not a constant more, which the norm would take away again
     before, after = (answer(weights, 3, one, None, None) for one in (x, changed))
-    expect_close(after[:, :4], before[:, :4], "columns 0 to 3 have changed with column 4")
+    expect_close(after[:, :4], before[:, :4], "columns 0 to 3 after a change in column 4, and before")
 
 
 def padding_is_not_heard(answer):
-    """What stands in the padding of the text changes nothing, and what stands in its words does."""
-    weights, x = _some_weights(12, 3, 24), torch.randn(2, 4, 12)
-    states, mask = torch.randn(2, 5, 12), torch.arange(5) < torch.tensor([[5], [2]])
-    noisy = torch.where(mask[..., None], states, states + 3)
-    found = answer(weights, 3, x, states, mask)
-    expect_close(answer(weights, 3, x, noisy, mask), found, "the padding is heard")
-    expect((answer(weights, 3, x, states + 1, mask) - found).abs().max() > 1e-3, "the words are not heard")
+    """What stands in the padding of the text changes nothing, wherever it is, and what stands in its words does."""
+    weights, x = some_weights(12, 24), torch.randn(2, 4, 12)
+    states = torch.randn(2, 5, 12)
+    for mask in (torch.arange(5) < torch.tensor([[5], [2]]), torch.tensor([[0, 1, 0, 1, 1], [1, 0, 0, 0, 1]]).bool()):
+        noisy = torch.where(mask[..., None], states, states + 3)
+        found = answer(weights, 3, x, states, mask)
+        told = f"mask {mask.int().tolist()}, padding changed, and as it was"
+        expect_close(answer(weights, 3, x, noisy, mask), found, told)
+        moved = (answer(weights, 3, x, states + torch.randn(12), mask) - found).abs().amax((1, 2))
+        expect((moved > 1e-3).all(), f"expected other answers when the words change, not the same, {moved.tolist()}")
 
 
 def without_a_text_the_library_agrees(answer):
     """Without a text it equals the library's layer with the same weights."""
-    weights, x = _some_weights(16, 4, 40), torch.randn(2, 6, 16)
-    with torch.no_grad():
-        target = _library_layer(weights, 4).layers[0](x)
-    expect_close(answer(weights, 4, x, None, None), target, "self-attention and feed-forward", 1e-4)
+    weights, x = some_weights(16, 40), torch.randn(2, 6, 16)
+    target = library_layer(weights, 4, x, None, None).detach()
+    expect_close(answer(weights, 4, x, None, None), target, "self-attention and feed-forward", 2e-5)
 
 
 def with_a_text_the_library_agrees(answer):
     """With a text it equals the library's layer, on random sizes."""
-    for B, S, L, dim, heads in ((2, 6, 4, 16, 4), (3, 3, 7, 12, 2)):
-        weights, x, states = _some_weights(dim, heads, 3 * dim), torch.randn(B, S, dim), torch.randn(B, L, dim)
+    for B, S, L, dim, heads in ((2, 6, 4, 16, 4), (3, 3, 7, 12, 2), (2, 4, 4, 8, 8)):
+        weights, x, states = some_weights(dim, 3 * dim), torch.randn(B, S, dim), torch.randn(B, L, dim)
         mask = torch.arange(L) < torch.randint(1, L + 1, (B, 1))
-        decoder = _library_layer(weights, heads)
-        with torch.no_grad():
-            target = decoder(x, decoder.prepare(Condition(states, mask)))
-        expect_close(answer(weights, heads, x, states, mask), target, f"B {B}, S {S}, L {L}", 1e-4)
+        target = library_layer(weights, heads, x, states, mask).detach()
+        expect_close(answer(weights, heads, x, states, mask), target, f"B {B}, S {S}, L {L}", 5e-5)
 
 
-class _PostNorm(_Block):
-    def forward(self, x, states, mask):
-        x = self.self_attn_layer_norm(x + self.look_back(x))
-        if states is not None:
-            x = self.encoder_attn_layer_norm(x + self.look_at_text(x, states, mask))
-        return self.final_layer_norm(x + self.feed_forward(x))
+def a_row_without_words_hears_nothing(answer):
+    """A row of the batch whose mask is false everywhere gets what it gets without a text, and no NaN."""
+    weights, x, states = some_weights(12, 24), torch.randn(2, 4, 12), torch.randn(2, 3, 12)
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    found = answer(weights, 3, x, states, mask)
+    expect_close(found[1], library_layer(weights, 3, x, None, None)[1], "the row without words", 5e-5)
+    expect_close(found, library_layer(weights, 3, x, states, mask), "a row with words and one without", 5e-5)
 
 
-class _NoLastResidual(_Block):
-    def forward(self, x, states, mask):
-        x = x + self.look_back(self.self_attn_layer_norm(x))
-        if states is not None:
-            x = x + self.look_at_text(self.encoder_attn_layer_norm(x), states, mask)
-        return self.feed_forward(self.final_layer_norm(x))
+def large_scores_do_no_harm(answer):
+    """Scores of some hundreds are in order."""
+    weights, x, states = some_weights(12, 24), torch.randn(2, 5, 12), torch.randn(2, 4, 12)
+    weights = {name: 40 * one if "q_proj" in name else one for name, one in weights.items()}
+    mask = torch.tensor([[True, True, True, True], [True, False, False, True]])
+    doubled = [one.double() for one in (x, states)]
+    block = _Block(12, 3, 24).double()
+    block.load_state_dict(weights)
+    found = answer(weights, 3, x, states, mask)
+    expect_close(found, block(*doubled, mask), "queries 40 times as large: the result", 5e-3)
 
 
-class _NotCausal(_Block):
-    def look_back(self, x):
-        return self.attention(self.self_attn, x, x, torch.ones(x.shape[1], x.shape[1], dtype=torch.bool))
+def gradients_pass_through(answer):
+    """Gradients arrive at x and at the states of the text: what stands before the layer can learn."""
+    weights, x, states = some_weights(12, 24), torch.randn(2, 5, 12), torch.randn(2, 4, 12)
+    x, states, shares = x.requires_grad_(), states.requires_grad_(), torch.randn(2, 5, 12)
+    mask = torch.tensor([[True, True, True, True], [False] * 4])
+    yours, target = (one(weights, 3, x, states, mask) * shares for one in (answer, library_layer))
+    expect_gradients(yours, target, {"x": x, "states": states}, 2e-4)
 
 
-class _NoPaddingMask(_Block):
-    def look_at_text(self, x, states, mask):
-        return super().look_at_text(x, states, torch.ones_like(mask))
-
-
-class _Relu(_Block):
-    def feed_forward(self, x):
-        return self.fc2(self.fc1(x).relu())
-
-
-class _NoNorm(_Block):
-    def forward(self, x, states, mask):
-        x = x + self.look_back(x)
-        if states is not None:
-            x = x + self.look_at_text(x, states, mask)
-        return x + self.feed_forward(x)
-
-
-class _SideBySide(_Block):
-    def forward(self, x, states, mask):
-        result = x + self.look_back(self.self_attn_layer_norm(x)) + self.feed_forward(self.final_layer_norm(x))
-        return result if states is None else result + self.look_at_text(self.encoder_attn_layer_norm(x), states, mask)
-
-
-class _TextLast(_Block):
-    def forward(self, x, states, mask):
-        x = super().forward(x, None, None)
-        return x if states is None else x + self.look_at_text(self.encoder_attn_layer_norm(x), states, mask)
-
-
-def _block_post_norm(weights, heads, x, states, mask):
-    return _run_with(_PostNorm, weights, heads, x, states, mask)
-
-
-def _block_no_last_residual(weights, heads, x, states, mask):
-    return _run_with(_NoLastResidual, weights, heads, x, states, mask)
-
-
-def _block_not_causal(weights, heads, x, states, mask):
-    return _run_with(_NotCausal, weights, heads, x, states, mask)
-
-
-def _block_no_padding_mask(weights, heads, x, states, mask):
-    return _run_with(_NoPaddingMask, weights, heads, x, states, mask)
-
-
-def _block_relu(weights, heads, x, states, mask):
-    return _run_with(_Relu, weights, heads, x, states, mask)
-
-
-def _block_no_norm(weights, heads, x, states, mask):
-    return _run_with(_NoNorm, weights, heads, x, states, mask)
-
-
-def _block_side_by_side(weights, heads, x, states, mask):
-    return _run_with(_SideBySide, weights, heads, x, states, mask)
-
-
-def _block_text_last(weights, heads, x, states, mask):
-    return _run_with(_TextLast, weights, heads, x, states, mask)
-
-
-def _block_not_loaded(weights, heads, x, states, mask):
-    return _Block(x.shape[-1], heads, len(weights["fc1.weight"]))(x, states, mask)
-
-
-def _block_functions(weights, heads, x, states, mask):
+def _functions(weights, heads, x, states, mask):
     def normed(x, name):
         return F.layer_norm(x, x.shape[-1:], weights[f"{name}_layer_norm.weight"], weights[f"{name}_layer_norm.bias"])
 
@@ -244,8 +147,9 @@ def _block_functions(weights, heads, x, states, mask):
             for one, part in ((x, "q"), (states, "k"), (states, "v"))
         )  # [B, S, H, d]
         scores = torch.einsum("bshd,blhd->bhsl", q, k) / q.shape[-1] ** 0.5
-        heard = torch.einsum("bhsl,blhd->bshd", scores.masked_fill(~allowed, -torch.inf).softmax(-1), v)
-        return heard.flatten(2) @ weights[f"{name}.out_proj.weight"].T
+        lowest = torch.finfo(scores.dtype).min
+        shares = scores.masked_fill(~allowed, lowest).softmax(-1) * allowed
+        return torch.einsum("bhsl,blhd->bshd", shares, v).flatten(2) @ weights[f"{name}.out_proj.weight"].T
 
     inner = normed(x, "self_attn")
     x = x + asked(inner, inner, "self_attn", torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril())
@@ -254,80 +158,141 @@ def _block_functions(weights, heads, x, states, mask):
     return x + F.gelu(normed(x, "final") @ weights["fc1.weight"].T) @ weights["fc2.weight"].T
 
 
-def _block_library(weights, heads, x, states, mask):
-    decoder = _library_layer(weights, heads)
-    return decoder(x, decoder.prepare(None if states is None else Condition(states, mask)))
+class _Fused(_Block):
+    """With PyTorch's attention; a row without words looks at everything, and what it hears is dropped."""
+
+    def look(self, matrices, x, states, allowed):
+        some = allowed.any(-1, keepdim=True)
+        q, k, v = (split_heads(matrices[n](s), self.heads) for n, s in zip(matrices, (x, states, states), strict=False))
+        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed | ~some)
+        return matrices["out_proj"](join_heads(heard * some))
 
 
-def _block_examples(generator):
+def _fused(weights, heads, x, states, mask):
+    block = _Fused(x.shape[-1], heads, len(weights["fc1.weight"]))
+    block.load_state_dict(weights)
+    return block(x, states, mask)
+
+
+def _examples(generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        weights = _some_weights(12, 3, 24)
+        weights = some_weights(12, 24)
+    large = {name: 40 * one if "q_proj" in name else one for name, one in weights.items()}
     x, states = (torch.randn(2, n, 12, generator=generator).requires_grad_() for n in (5, 4))
     mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    return [(weights, 3, x, states, mask), (weights, 3, x, None, None)]
+    holes = torch.tensor([[False, True, False, True], [False] * 4])
+    return [(weights, 3, x, states, holes), (weights, 3, x, None, None), (large, 3, x, states, mask)]
 
+
+_SHARES = "scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed"
+_LAST = "        hidden = F.gelu(self.fc1(self.final_layer_norm(x)))\n        return x + self.fc2(hidden)"
 
 run_block = Exercise(
     "run_block",
     reference=_run,
     properties=(
-        takes_the_weights_and_keeps_the_shape,
-        parts_that_say_nothing_change_nothing,
-        nothing_looks_ahead,
-        padding_is_not_heard,
-        without_a_text_the_library_agrees,
-        with_a_text_the_library_agrees,
+        takes_the_weights_and_keeps_the_shape, parts_that_say_nothing_change_nothing, nothing_looks_ahead,
+        padding_is_not_heard, without_a_text_the_library_agrees, with_a_text_the_library_agrees,
+        a_row_without_words_hears_nothing, large_scores_do_no_harm, gradients_pass_through,
     ),
-    wrong=(
-        Wrong(
-            _block_post_norm,
-            "parts_that_say_nothing_change_nothing",
-            "Your norms stand after the sums (post-norm), so they also change what only passes by. They belong inside: "
-            "x + part(norm(x)).",
-        ),
-        Wrong(
-            _block_no_last_residual,
-            "parts_that_say_nothing_change_nothing",
-            "The feed-forward part replaces x. It is added, like the other two.",
-        ),
-        Wrong(
-            _block_not_causal,
-            "nothing_looks_ahead",
-            "Self-attention has no causal mask: a column must not see those after it.",
-        ),
-        Wrong(
-            _block_no_padding_mask,
-            "padding_is_not_heard",
-            "Cross-attention looks at all states. Pass the mask of the words on, as [B, 1, 1, L].",
-        ),
-        Wrong(
-            _block_relu,
-            "without_a_text_the_library_agrees",
-            "You use a ReLU, as the paper says. The published code and weights use GELU.",
-        ),
-        Wrong(
-            _block_no_norm,
-            "without_a_text_the_library_agrees",
-            "The three norms are made and loaded, but never used.",
-        ),
-        Wrong(
-            _block_side_by_side,
-            "without_a_text_the_library_agrees",
-            "All parts read the x that came in. Each reads the sum that the one before it has left.",
-        ),
-        Wrong(
-            _block_not_loaded,
-            "parts_that_say_nothing_change_nothing",
-            "The weights were not loaded: your layer computes with those that it was made with.",
-        ),
-        Wrong(
-            _block_text_last,
-            "with_a_text_the_library_agrees",
-            "You listen to the text after the feed-forward part. The order is self-attention, cross-attention, "
-            "feed-forward.",
-        ),
-    ),
-    right=(_block_functions, _block_library),
-    examples=_block_examples,
-)
+    wrong=mistakes([_Block, _run], {
+        takes_the_weights_and_keeps_the_shape: [
+            ("if states is not None:", "if True:", "Without a text states and mask are None: leave cross-attention "
+             "out."),
+            ("self.fc1 = nn.Linear(dim, feed_forward, bias=False)", "self.fc1 = nn.Linear(dim, feed_forward)",
+             "fc1 has a bias of its own, and the file has none: bias=False."),
+        ],
+        parts_that_say_nothing_change_nothing: [
+            ("inner = x.shape[1], self.self_attn_layer_norm(x)", "inner = x.shape[1], x",
+             "        if states", "        x = self.self_attn_layer_norm(x)\n        if states",
+             "asked = self.encoder_attn_layer_norm(x)", "asked = x",
+             "        hidden", "            x = self.encoder_attn_layer_norm(x)\n        hidden",
+             "self.fc1(self.final_layer_norm(x))", "self.fc1(x)",
+             "return x + self.fc2(hidden)", "return self.final_layer_norm(x + self.fc2(hidden))",
+             "Your norms stand after the sums (post-norm), so they also change what only passes by. They belong "
+             "inside: x + part(norm(x))."),
+            ("return x + self.fc2", "return self.fc2", "The feed-forward part replaces x. It is added, like the other "
+             "two."),
+            ("block.load_state_dict(weights)", "", "The weights were not loaded: your layer computes with those that "
+             "it was made with."),
+            ("return x + self.fc2(hidden)", "return self.final_layer_norm(x) + self.fc2(hidden)",
+             "You add the feed-forward part to the norm of x. It is added to x itself."),
+            ("            x = x + self.look", "            x = asked + self.look",
+             "You add what the text says to the norm of x. It is added to x itself."),
+        ],
+        nothing_looks_ahead: [
+            (".tril()", "", "Self-attention has no causal mask: a column must not see those after it."),
+            (".tril()", ".triu()", "Your causal mask is the other way round: a column sees itself and what is before "
+             "it."),
+            ("join_heads(weights @ v)", "(weights @ v).reshape(x.shape)", "You reshape without bringing the heads back "
+             "behind the columns, so columns and heads are mixed: transpose(1, 2) first."),
+        ],
+        padding_is_not_heard: [
+            ("mask[:, None, None, :]", "torch.ones_like(mask)[:, None, None, :]",
+             "Cross-attention looks at all states. Pass the mask of the words on, as [B, 1, 1, L]."),
+            ("mask[:, None, None, :]", "~mask[:, None, None, :]", "Your mask of the words is upside down: it is true "
+             "for words."),
+            ("mask[:, None, None, :]", "(torch.arange(mask.shape[1]) < mask.sum(1, keepdim=True))[:, None, None, :]",
+             "You count the words and look at so many states from the first on. The mask says which they are."),
+            ("mask[:, None, None, :]", "mask.any(0)[None, None, None, :]", "You use one mask for the whole batch. Each "
+             "row has its own text."),
+        ],
+        without_a_text_the_library_agrees: [
+            ("F.gelu", "F.relu", "You use a ReLU, as the paper says. The published code and weights use GELU."),
+            ("F.gelu(", "F.gelu(approximate='tanh', input=", "You use the approximation of GELU by a tanh. The "
+             "published model uses GELU itself."),
+            ("inner = x.shape[1], self.self_attn_layer_norm(x)", "inner = x.shape[1], x",
+             "asked = self.encoder_attn_layer_norm(x)", "asked = x", "self.fc1(self.final_layer_norm(x))",
+             "self.fc1(x)",
+             "The three norms are made and loaded, but never used."),
+            ("S, inner", "given = x; S, inner", "self.encoder_attn_layer_norm(x)",
+             "self.encoder_attn_layer_norm(given)",
+             "self.fc1(self.final_layer_norm(x))", "self.fc1(self.final_layer_norm(given))",
+             "All parts read the x that came in. Each reads the sum that the one before it has left."),
+            ("inner, inner, torch", "inner, x, torch", "Your self-attention takes keys and values from x as it is. "
+             "Queries, keys and values all come from its norm."),
+            ("self.final_layer_norm(x)", "self.self_attn_layer_norm(x)", "You use the first norm twice. The "
+             "feed-forward part has its own, final_layer_norm."),
+            ("math.sqrt(q.shape[-1])", "math.sqrt(x.shape[-1])", "You divide by the root of D. It is the root of the "
+             "width of a head, D / H."),
+            ("return matrices[\"out_proj\"](join_heads(weights @ v))", "return join_heads(weights @ v) * "
+             "matrices[\"out_proj\"].weight.any()", "out_proj is loaded, but never used: it mixes what the heads have "
+             "heard."),
+        ],
+        with_a_text_the_library_agrees: [
+            ("        if states is not None:", "        x = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))\n"
+             "        if states is not None:", _LAST, "        return x",
+             "You listen to the text after the feed-forward part. The order is self-attention, cross-attention, "
+             "feed-forward."),
+            ("asked, states, mask", "asked, self.encoder_attn_layer_norm(states), mask", "You norm the states of the "
+             "text. encoder_attn_layer_norm is for x, which asks; the states stay as they are."),
+            ("self.look(self.encoder_attn, ", "self.look(self.self_attn, ", "Cross-attention uses the matrices of "
+             "self-attention. It has its own, encoder_attn."),
+            ("asked = self.encoder_attn_layer_norm(x)", "asked = x", "Cross-attention asks with x as it is. It has a "
+             "norm, too: encoder_attn_layer_norm."),
+            ("asked = self.encoder_attn_layer_norm(x)", "asked = inner", "Cross-attention asks with what "
+             "self-attention was given. It asks with the norm of the sum that self-attention has left."),
+        ],
+        a_row_without_words_hears_nothing: [
+            (_SHARES, "scores.masked_fill(~allowed, -torch.inf).softmax(-1)", "A softmax over nothing but minus "
+             "infinity is 0 / 0, and the NaN spreads. Use your attention of exercise 3."),
+            (") * allowed", ")", "A row without words looks at its padding, all of it alike. Multiply the weights with "
+             "the mask, as in exercise 3."),
+        ],
+        large_scores_do_no_harm: [
+            (_SHARES, "scores.exp() * allowed; weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)",
+             "exp overflows from 88 on, and inf / inf is NaN. softmax subtracts the largest score first."),
+            ("torch.finfo(scores.dtype).min", "-100.0", "You fill with -100. A score may be lower than that: use the "
+             "lowest number there is."),
+        ],
+        gradients_pass_through: [
+            ("asked, states, mask", "asked, states.detach(), mask", "You cut the states of the text off from their "
+             "gradient. The matrix that made them could never be trained."),
+            ("return x + self.fc2(hidden)", "return x.detach() + self.fc2(hidden)", "You cut x off from its gradient. "
+             "The layers before this one could learn through the parts only."),
+        ],
+    }),
+    right=(_functions, library_layer, _fused),
+    examples=_examples,
+)  # fmt: skip
