@@ -46,7 +46,7 @@ def rates_need_not_be_whole(answer):
     """A frame rate may have places behind the point, and V need not be a power of two."""
     for arguments, count in (
         ((6890, 1024, 44100 / 640, 32), 9),  # 68.90625 frames/s: 10 codebooks are 6890.6 bit/s
-        ((6891, 1024, 44100 / 640, 32), 10),
+        ((6890.625, 1024, 44100 / 640, 32), 10),
         ((129, 1024, 12.5, 8), 1),
         ((996, 1000, 50, 8), 1),  # log2(1000) = 9.966
         ((997, 1000, 50, 8), 2),

@@ -65,6 +65,8 @@ def shares_are_those_of_the_library(answer):
             energy = library_energies(vectors, books).sum(1)
             wanted = -torch.diff(energy, append=torch.zeros(1)) / energy[0]
             expect_close(answer(vectors, books), wanted, f"N {N}, K {K}, V {V}, D {D}", 1e-4)
+            quiet = answer(vectors / 1000, books / 1000)
+            expect_close(quiet, wanted, f"N {N}, K {K}, V {V}, D {D}, all a thousandth as loud", 1e-3)
 
 
 def _entries(vectors, codebooks):
@@ -171,6 +173,8 @@ energy_shares = Exercise(
              "You take the absolute value. A stage that makes things worse has a share below 0."),
         ],
         shares_are_those_of_the_library: [
+            ("/ energy[0]", "/ (energy[0] + 1e-4)", "You add a small number below the line, so quiet vectors have "
+             "other shares than loud ones."),
             ("for codebook in codebooks:", "for codebook in codebooks.view(-1, codebooks.shape[2]).view("
              "codebooks.shape):", "view fails for codebooks that do not lie in memory one after the other, such as one "
              "that is expanded. Index them, or use reshape."),

@@ -60,8 +60,8 @@ def a_factor_of_one_changes_nothing(answer):
 
 def decimates_as_scipy_does(answer):
     """On random sounds it is SciPy's `firwin` and `convolve`, from the first sample to the last."""
-    for N, factor, reach in ((500, 3, 24), (333, 4, 20), (41, 2, 20), (120, 5, 1), (200, 7, 4)):
-        x = np.random.uniform(-1, 1, N)
+    for N, factor, reach in ((500, 3, 24), (333, 4, 20), (41, 2, 20), (120, 5, 1), (200, 7, 4), (300, 4, 64)):
+        x = np.random.uniform(-5, 5, N)
         taps = signal.firwin(2 * reach + 1, 1 / factor, window="hann")
         wanted = signal.convolve(x, taps, mode="same", method="direct")[::factor]
         expect_close(answer(x, factor, reach), wanted, f"N {N}, factor {factor}, reach {reach}")
@@ -145,6 +145,8 @@ decimate = Exercise(
              "Your filter cuts at half the new Nyquist frequency, so upper tones that had room are lost."),
         ],
         decimates_as_scipy_does: [
+            ("return y[::factor]", "return np.clip(y, -1, 1)[::factor]", "You clip the result to [-1, 1]. A filter is "
+             "linear: what is twice as loud comes out twice as loud."),
             ("np.hanning(2 * reach + 1)", "np.hamming(2 * reach + 1)", "That is the Hamming window. np.hanning is "
              "asked for, which fades out to 0."),
             ("np.hanning(2 * reach + 1)", "np.blackman(2 * reach + 1)", "That is the Blackman window: np.hanning."),

@@ -78,7 +78,7 @@ def a_draw_just_below_one_takes_the_last(answer):
 def starts_as_the_librarys_nearest_code_has_them(answer):
     """On random vectors the starts are those that follow from the library's `nearest_code`."""
     for N, D, V in ((30, 2, 5), (50, 8, 12), (20, 1, 20)):
-        vectors, draws = torch.randn(N, D), torch.rand(V)
+        vectors, draws = torch.randn(N, D) * (1 + 3 * torch.arange(D)), torch.rand(V)
         starts = vectors[int(draws[0] * N)][None]
         for v in range(1, V):
             nearest = (vectors - starts[nearest_code(vectors, starts)]).double().square().sum(1)
@@ -189,6 +189,9 @@ spread_start = Exercise(
         starts_as_the_librarys_nearest_code_has_them: [
             ("_squares(vectors, vectors[chosen])", "_squares(vectors[:, :2], vectors[chosen][:, :2])",
              "You look at the first two numbers of a vector. All D belong to a distance."),
+            ("_squares(vectors, vectors[chosen])", "_squares(*(one / vectors.std(0).clamp(min=1e-6) for one "
+             "in (vectors, vectors[chosen])))", "You scale each dimension first. The distance is that of the "
+             "vectors as they are."),
         ],
     }),
     right=(_by_loop, _by_searchsorted),

@@ -89,14 +89,15 @@ def the_three_agree(answer):
 
 def the_revived_survive_the_next_batch(answer):
     """A revived entry has time to prove itself: a next batch that leaves it out does not move it."""
-    start, vectors, codes = _state([[2.0], [5.0]], [0.2, 3.0]), torch.tensor([[5.0]]), torch.tensor([1])
+    start, spare = _state([[2.0], [5.0], [7.0]], [0.2, 3.0, 0.0]), torch.tensor([[1.0], [2.0], [3.0]])
+    vectors, codes = torch.tensor([[5.0]]), torch.tensor([1])
     for threshold in (0.5, 0.3):
-        state = tuple(_three(answer, start, vectors, codes, torch.tensor([[1.0], [2.0]]), 0.9, threshold))
-        told = f"threshold {threshold}: a revived entry starts with a count of twice the threshold"
-        expect_close(state[2][0], 2 * threshold, told)
-        entries, _, counts = _three(answer, state, vectors, codes, torch.tensor([[77.0], [88.0]]), 0.9, threshold)
-        expect_close(entries[0], torch.tensor([1.0]), "revived at 1, and after the next batch")
-        expect_close(counts[0], 1.8 * threshold, f"threshold {threshold}: its count after the next batch")
+        state = tuple(_three(answer, start, vectors, codes, spare, 0.9, threshold))
+        told = f"threshold {threshold}: revived entries start with a count of twice the threshold"
+        expect_close(state[2][[0, 2]], [2 * threshold] * 2, told)
+        entries, _, counts = _three(answer, state, vectors, codes, 77 * spare, 0.9, threshold)
+        expect_close(entries[[0, 2], 0], [1.0, 3.0], "revived at 1 and 3, and after the next batch")
+        expect_close(counts[[0, 2]], [1.8 * threshold] * 2, f"threshold {threshold}: their counts after the next batch")
 
 
 def moves_as_the_library_does(answer):
@@ -141,10 +142,10 @@ def _by_index(codebook, vectors, codes, spare, decay=0.9, threshold=0.5):
 def _examples(generator):
     cases = []
     for N, D, V, more in ((12, 2, 8, ()), (20, 3, 12, (0.8, 0.3))):
-        counts = 2 * torch.rand(V, generator=generator)
+        counts = 2 * torch.rand(V, generator=generator) * (torch.arange(V) > 0)
         entries = torch.randn(V, D, generator=generator)
         vectors, spare = torch.randn(N, D, generator=generator), torch.randn(V, D, generator=generator)
-        codes = torch.randint(V, (N,), generator=generator)
+        codes = torch.randint(1, V, (N,), generator=generator)
         cases.append(((entries, entries * counts[:, None], counts), vectors, codes, spare, *more))
     equal = _state([[2.0], [5.0]], [1.0, 3.0])
     return [*cases, (equal, torch.tensor([[5.0]]), torch.tensor([1]), torch.full((2, 1), 9.0), 0.5, 0.5)]
@@ -215,6 +216,8 @@ move_and_revive = Exercise(
              "sums and counts of a revived entry must agree: sums = 2 * threshold * spare for counts = 2 * threshold."),
         ],
         the_revived_survive_the_next_batch: [
+            ("counts < threshold", "(counts < threshold) & (counts > 0)", "An entry that was never chosen has a count "
+             "of 0, and is dead as well."),
             (_DEAD, "", "2 * threshold * spare", "counts[:, None] * spare",
              "The count of a revived entry stays below the threshold, so it is dead again at once. Set it to twice "
              "the threshold."),

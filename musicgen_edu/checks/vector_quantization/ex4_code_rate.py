@@ -65,7 +65,7 @@ def rate_is_that_of_the_library(answer):
         codes = (torch.rand(B, T) ** 2 * V).long()
         wanted = bit_rate(1, V, frame_rate), math.log2(perplexity(codes, V)) * frame_rate
         for name, yours, target in zip(("plain", "ideal"), _two(answer, codes, V, frame_rate), wanted, strict=True):
-            expect_close(yours, target, f"{name}, B {B}, T {T}, V {V}, {frame_rate:.4g} Hz", tolerance=1e-4)
+            expect_close(yours, target, f"{name}, B {B}, T {T}, V {V}, {frame_rate:.4g} Hz", tolerance=2e-5)
 
 
 def _by_counter(codes, codebook_size, frame_rate):
@@ -142,8 +142,8 @@ code_rate = Exercise(
              "You add the rates of the clips. The rate is that of one stream."),
         ],
         rate_is_that_of_the_library: [
-            ("entropy * frame_rate", "round(entropy, 2) * frame_rate",
-             "You round the entropy to two places. With many codes a second that is several bits."),
+            ("entropy * frame_rate", "round(entropy, 3) * frame_rate",
+             "You round the entropy. With many codes a second that is several bits."),
         ],
     }),
     right=(_by_counter, _by_distribution),
