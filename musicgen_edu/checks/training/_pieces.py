@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,15 @@ def some_pieces(counts: list[int], n: int = 6, D: int = 4, V: int = 5, generator
     return found
 
 
+def some_clips(sizes: list[tuple[int, ...]], D: int = 4, V: int = 5) -> list[Piece]:
+    """Pieces as clips give them: several axes, other lengths, and the special token V where nothing counts."""
+    found = []
+    for i, size in enumerate(sizes):
+        valid = (torch.arange(math.prod(size)) % 3 != i).view(size)
+        found.append((torch.randn(*size, D), torch.randint(V, size).where(valid, V), valid))
+    return found
+
+
 class Counting(torch.optim.SGD):
     """An optimizer that writes down when it steps."""
 
@@ -26,6 +37,13 @@ class Counting(torch.optim.SGD):
     def step(self, closure=None):
         self.steps += 1
         return super().step(closure)
+
+
+class Listening(nn.Linear):
+    """A layer whose answer at a position depends on those before it, as that of a language model does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.cumsum(-2))
 
 
 class Watched(nn.Module):
@@ -37,7 +55,7 @@ class Watched(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.inner(x)
-        self.said.append(f"reads {len(x)}")
+        self.said.append(f"reads {len(x)}{'' if y.requires_grad else ' without a graph'}")
         if y.requires_grad:
             y.register_hook(lambda gradient: self.said.append("backward"))
         return y

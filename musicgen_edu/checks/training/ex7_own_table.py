@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import random
+import random  # noqa: F401  a mistake uses it
 
 import torch
-from torch import Tensor
 
 from ...model.patterns import interleave, num_steps, pattern_table, undo
-from .. import Exercise, Wrong, expect, expect_tensor
+from .. import Exercise, expect, expect_equal, expect_tensor, mistakes
 from ._shared import random_codes, two_images
 
 K = 4
-LENGTHS = (3, 5, 12, 40)
+LENGTHS = (*range(3, 18), 40, 201)
 # By name: the notebook adds the student's own to `PATTERNS`.
 KNOWN = ("parallel", "delay", "flattening", "coarse-first", "partial delay", "partial flattening")
 
 
-def _own(T: int) -> Tensor:
-    """Two by two: codebooks 0 and 1 in the step of their frame, 2 and 3 one step later."""
+def _own(T):
+    # Two by two: codebooks 0 and 1 in the step of their frame, 2 and 3 one step later.
     return torch.arange(T) + torch.tensor([0, 0, 1, 1])[:, None]
 
 
@@ -33,9 +32,10 @@ def same_table_each_time(answer):
     for T in LENGTHS:
         codes = random_codes(2, K, T, 50)
         tables = answer(T), answer(T)
-        expect(torch.equal(*tables), f"T = {T}: two calls give two tables")
+        expect_equal(tables[1].flatten(), tables[0].flatten(), f"T = {T}: the table of a second call")
         if (tables[0] >= 0).all() and (tables[0].diff(dim=1) > 0).all():
-            expect(torch.equal(undo(interleave(codes, tables[0], 50), tables[1]), codes), f"T = {T}: codes are lost")
+            lost = int((undo(interleave(codes, tables[0], 50), tables[1]) != codes).sum())
+            expect_equal(lost, 0, f"T = {T}: how many codes are lost")
 
 
 def each_codebook_goes_forward(answer):
@@ -43,15 +43,15 @@ def each_codebook_goes_forward(answer):
     for T in LENGTHS:
         for k, row in enumerate(answer(T)):
             back = (row.diff() <= 0).nonzero().flatten().tolist()
-            expect(not back, f"T = {T}, codebook {k}: after frame {(back or [0])[0]} the step does not grow: "
-                   f"{row.tolist()[:8]}")  # fmt: skip
+            t = (back or [0])[0]
+            expect(not back, f"T = {T}, codebook {k}: after step {int(row[t])} for frame {t} a larger one is expected, "
+                   f"not {int(row[t + 1])}")  # fmt: skip
 
 
 def begins_with_step_0(answer):
     """The first step is 0, no step is negative."""
     for T in LENGTHS:
-        least = int(answer(T).min())
-        expect(least == 0, f"T = {T}: the first step is {least}")
+        expect_equal(int(answer(T).min()), 0, f"T = {T}: the first step")
 
 
 def no_step_is_idle(answer):
@@ -59,67 +59,16 @@ def no_step_is_idle(answer):
     for T in LENGTHS:
         step = answer(T)
         idle = sorted(set(range(num_steps(step))) - set(step.flatten().tolist()))
-        expect(not idle, f"T = {T}: nothing is written in the steps {idle[:6]}, of {num_steps(step)}")
+        expect(not idle, f"T = {T}, {num_steps(step)} steps: a code is expected in each, not nothing in {idle[:6]}")
 
 
 def is_no_pattern_of_the_library(answer):
     """It is none of the library's: not the four of the paper, and not the two partial ones."""
-    lengths = LENGTHS[2:]  # in a clip of three frames different patterns have the same table
-    for name in KNOWN:
-        known = all(torch.equal(answer(T), pattern_table(name, K, T)) for T in lengths)
-        expect(not known, f"for {' and '.join(map(str, lengths))} frames this is the pattern {name}")
-
-
-def _own_transposed(T):
-    return _own(T).T.contiguous()
-
-
-def _own_floats(T):
-    return torch.arange(T) + torch.tensor([0.0, 0.0, 1.0, 1.0])[:, None]
-
-
-def _own_fixed_length(T):
-    return _own(12)
-
-
-def _own_random(T):
-    return torch.arange(T) + torch.tensor([0, 0, 1, 1])[random.sample(range(K), K)][:, None]
-
-
-def _own_backwards(T):
-    return _own(T).flip(1)
-
-
-def _own_two_frames_a_step(T):
-    return torch.arange(T) // 2 + torch.arange(K)[:, None]
-
-
-def _own_negative(T):
-    return torch.arange(T) - torch.arange(K)[:, None]
-
-
-def _own_from_one(T):
-    return _own(T) + 1
-
-
-def _own_with_gaps(T):
-    return 2 * torch.arange(T) + 2 * (torch.arange(K)[:, None] // 2)
-
-
-def _own_delay(T):
-    return torch.arange(T) + torch.arange(K)[:, None]
-
-
-def _own_partial(T):
-    return 2 * torch.arange(T) + (torch.arange(K)[:, None] > 0)
-
-
-def _own_partial_delay(T):
-    return torch.arange(T) + torch.tensor([0, 1, 1, 1])[:, None]
-
-
-def _own_coarse_first(T):
-    return torch.arange(T) + T * torch.tensor([0, 1, 1, 1])[:, None]
+    for T in LENGTHS[-2:]:  # in a clip of three frames different patterns have the same table
+        table = answer(T)
+        for name in KNOWN:
+            known = torch.equal(table, pattern_table(name, K, T))
+            expect(not known, f"T = {T}: a table of your own is expected, not that of the pattern {name}")
 
 
 def _own_head_start(T):
@@ -135,86 +84,68 @@ def _own_pairs_flat(T):
     return 2 * t + k // 2
 
 
+TABLE = "torch.arange(T) + torch.tensor([0, 0, 1, 1])[:, None]"
+FOUR = "torch.arange(K)[:, None]"
+
 own_table = Exercise(
     "own_table",
     reference=_own,
     properties=(
-        table_is_four_rows_of_steps,
-        same_table_each_time,
-        each_codebook_goes_forward,
-        begins_with_step_0,
-        no_step_is_idle,
-        is_no_pattern_of_the_library,
+        table_is_four_rows_of_steps, same_table_each_time, each_codebook_goes_forward, begins_with_step_0,
+        no_step_is_idle, is_no_pattern_of_the_library,
     ),
-    wrong=(
-        Wrong(
-            _own_transposed,
-            "table_is_four_rows_of_steps",
-            "Your table is [T, 4]: a row for each frame. Codebooks go down and frames go across.",
-        ),
-        Wrong(
-            _own_floats,
-            "table_is_four_rows_of_steps",
-            "Your steps are floats. They are used as indices, so they must be int64.",
-        ),
-        Wrong(
-            _own_fixed_length,
-            "table_is_four_rows_of_steps",
-            "Your table has always the same number of frames. Clips have different lengths: use T.",
-        ),
-        Wrong(
-            _own_random,
-            "same_table_each_time",
-            "You draw the table anew in each call. The model learns one order, and generation has to use the same.",
-        ),
-        Wrong(
-            _own_backwards,
-            "each_codebook_goes_forward",
-            "You write the frames from the last to the first. The library's tables go forward in time, as sound does.",
-        ),
-        Wrong(
-            _own_two_frames_a_step,
-            "each_codebook_goes_forward",
-            "A codebook writes two frames in one step. It has one head, which gives one code in a step.",
-        ),
-        Wrong(
-            _own_negative,
-            "begins_with_step_0",
-            "You subtract the delay, so some steps are negative. A codebook that waits writes in later steps.",
-        ),
-        Wrong(
-            _own_from_one,
-            "begins_with_step_0",
-            "Your steps count from 1. The start column is added by `interleave`; the first step of a table is 0.",
-        ),
-        Wrong(
-            _own_with_gaps,
-            "no_step_is_idle",
-            "In some steps nothing is written, though the model is run for them. Close the gaps.",
-        ),
-        Wrong(
-            _own_delay,
-            "is_no_pattern_of_the_library",
-            "This is the delay pattern. Find one of your own: which codes do you want to be known before which?",
-        ),
-        Wrong(
-            _own_partial,
-            "is_no_pattern_of_the_library",
-            "This is partial flattening: codebook 0 first, then the frame's others together. Group them otherwise.",
-        ),
-        Wrong(
-            _own_partial_delay,
-            "is_no_pattern_of_the_library",
-            "This is partial delay: codebooks 1 to 3 together, one step after codebook 0. Let others wait, or longer.",
-        ),
-        Wrong(
-            _own_coarse_first,
-            "is_no_pattern_of_the_library",
-            "This is coarse-first: all frames of codebook 0, then the others together. Think of what lies between it "
-            "and delay.",
-        ),
-    ),
+    wrong=mistakes(_own, {
+        table_is_four_rows_of_steps: [
+            ("[:, None]", "[:, None]).T.contiguous()", "return ", "return (",
+             "Your table is [T, 4]: a row for each frame. Codebooks go down and frames go across."),
+            ("[0, 0, 1, 1]", "[0.0, 0.0, 1.0, 1.0]",
+             "Your steps are floats. They are used as indices, so they must be int64."),
+            ("arange(T)", "arange(12)",
+             "Your table has always the same number of frames. Clips have different lengths: use T."),
+            ("arange(T)", "arange(T // 2 * 2)", "Your table has an even number of frames, also where T is odd."),
+            (TABLE, "[[t + k // 2 for t in range(T)] for k in range(K)]", "You return a list of lists. The library "
+             "indexes with the table: torch.tensor(...) makes one of it."),
+        ],
+        same_table_each_time: [
+            ("[:, None]", "[random.sample(range(K), K)][:, None]", "You draw the table anew in each call. The model "
+             "learns one order, and generation has to use the same."),
+        ],
+        each_codebook_goes_forward: [
+            ("[:, None]", "[:, None]).flip(1)", "return ", "return (", "You write the frames from the last to the "
+             "first. The library's tables go forward in time, as sound does."),
+            (TABLE, "torch.arange(T) // 2 + " + FOUR,
+             "A codebook writes two frames in one step. It has one head, which gives one code in a step."),
+            ("arange(T)", "arange(T).clamp(max=15)", "From some frame on your steps no longer grow. Clips may be of "
+             "any length."),
+        ],
+        begins_with_step_0: [
+            (TABLE, "torch.arange(T) - " + FOUR, "You subtract the delay, so some steps are negative. A codebook that "
+             "waits writes in later steps."),
+            ("[0, 0, 1, 1]", "[1, 1, 2, 2]", "Your steps count from 1. The start column is added by `interleave`; the "
+             "first step of a table is 0."),
+        ],
+        no_step_is_idle: [
+            (TABLE, "2 * torch.arange(T) + 2 * (torch.arange(K)[:, None] // 2)",
+             "In some steps nothing is written, though the model is run for them. Close the gaps."),
+            ("[0, 0, 1, 1]", "[0, 0, 4, 4]", "Codebooks that wait four steps leave one idle in a clip of three frames. "
+             "T may be 3: wait no longer than that, or make it hang on T."),
+        ],
+        is_no_pattern_of_the_library: [
+            (TABLE, "torch.arange(T) + " + FOUR, "This is the delay pattern. Find one of your own: which codes do you "
+             "want to be known before which?"),
+            (TABLE, "2 * torch.arange(T) + (torch.arange(K)[:, None] > 0)", "This is partial flattening: codebook 0 "
+             "first, then the frame's others together. Group them otherwise."),
+            ("[0, 0, 1, 1]", "[0, 1, 1, 1]", "This is partial delay: codebooks 1 to 3 together, one step after "
+             "codebook 0. Let others wait, or longer."),
+            ("[0, 0, 1, 1]", "[0, T, T, T]", "This is coarse-first: all frames of codebook 0, then the others "
+             "together. Think of what lies between it and delay."),
+            ("[0, 0, 1, 1]", "[0, 0, 0, 0]", "This is the parallel pattern: all codebooks of a frame in one step. Let "
+             "some of them wait."),
+            (TABLE, "K * torch.arange(T) + " + FOUR, "This is flattening: one code in each step. It costs four steps a "
+             "frame; find something cheaper."),
+        ],
+    }),
     right=(_own_fine_first, _own_pairs_flat, _own_head_start),
-    examples=lambda generator: [(5,), (8,), (12,)],
+    examples=lambda generator: [(5,), (8,), (12,), (20,)],
     picture=lambda target, yours, arguments: two_images(target, yours, "frame", "codebook"),
-)
+)  # fmt: skip

@@ -8,15 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model.patterns import undo_logits
-from .. import Exercise, Wrong, expect_close, expect_tensor
-from ._shared import FOUR, random_case
+from ...experiments.patterns.training import window_nats
+from ...model.lm import LMConfig, MusicgenLM
+from ...model.patterns import interleave, undo_logits
+from .. import Exercise, expect_close, expect_tensor, mistakes
+from ._shared import FOUR, random_case, random_codes
 
 
-def _nats(logits: Tensor, codes: Tensor, step: Tensor) -> Tensor:
+def _nats(logits, codes, step):
     B, K, T = codes.shape
-    of_codes = undo_logits(logits, step)  # [B, K, T, V]
-    return F.cross_entropy(of_codes.flatten(0, 2), codes.flatten(), reduction="sum") / (B * T)
+    of_codes = logits[:, torch.arange(K)[:, None], step]  # [B, K, T, V]
+    nats = F.cross_entropy(of_codes.flatten(0, 2), codes.flatten(), reduction="none").view(B, K, T)
+    return nats.sum() / (B * T)
 
 
 def _cases() -> list[tuple[str, Tensor, Tensor, Tensor]]:
@@ -26,7 +29,9 @@ def _cases() -> list[tuple[str, Tensor, Tensor, Tensor]]:
         for B, K, T in ((3, 4, 5), (2, 3, 7)):
             logits, codes, _, step = random_case(name, K, T, V=6, B=B)
             found.append((f"{name}, B = {B}, K = {K}, T = {T}", logits, codes, step))
-    return found
+    step = torch.arange(5) + torch.tensor([2, 0, 1])[:, None]  # codebook 1 first; the slowest is not the last
+    logits, codes = torch.randn(2, 3, 7, 6), random_codes(2, 3, 5, 6)
+    return [*found, ("delays 2, 0, 1, B = 2, K = 3, T = 5", logits, codes, step)]
 
 
 def gives_one_number(answer):
@@ -60,94 +65,33 @@ def other_positions_do_not_count(answer):
 
 def the_order_of_steps_alone_changes_nothing(answer):
     """The same predictions for each code cost the same under every pattern."""
-    for B, K, T in ((2, 4, 5),):
-        cases = [random_case(name, K, T, V=6, B=B) for name in FOUR]
-        codes, wanted = cases[0][1], torch.randn(B, K, T, 6)
-        found = {}
-        for name, (logits, _, _, step) in zip(FOUR, cases, strict=True):
-            index = step[None, :, :, None].expand(B, K, T, 6)
-            found[name] = float(answer(logits.scatter(2, index, wanted), codes, step))
-        for name in FOUR:
-            expect_close(found[name], found["parallel"], f"{name} against parallel, with equal predictions")
+    B, K, T = 2, 4, 5
+    cases = [random_case(name, K, T, V=6, B=B) for name in FOUR]
+    codes, wanted = cases[0][1], torch.randn(B, K, T, 6)
+    found = {}
+    for name, (logits, _, _, step) in zip(FOUR, cases, strict=True):
+        index = step[None, :, :, None].expand(B, K, T, 6)
+        found[name] = float(answer(logits.scatter(2, index, wanted), codes, step))
+    for name in FOUR:
+        expect_close(found[name], found["parallel"], f"{name} against parallel, with equal predictions")
 
 
 def measures_as_the_library_does(answer):
-    """On random logits, small and large, it is the sum of the nats of all codes, over B * T frames."""
+    """On random logits, small and large, and for a small model it is what the library measures."""
     for what, logits, codes, step in _cases():
         for size in (1, 200):
-            wanted = _nats(size * logits, codes, step)
+            of_codes = undo_logits(size * logits, step).flatten(0, 2)
+            wanted = F.cross_entropy(of_codes, codes.flatten(), reduction="sum") / (len(codes) * codes.shape[2])
             expect_close(answer(size * logits, codes, step), wanted, f"{what}, logits times {size}: nats per frame")
-
-
-def _nats_of_code(logits, codes, step):
-    return _nats(logits, codes, step) / codes.shape[1]
-
-
-def _nats_of_step(logits, codes, step):
-    return _nats(logits, codes, step) * codes.shape[2] / logits.shape[2]
-
-
-def _nats_of_clip(logits, codes, step):
-    return _nats(logits, codes, step) * codes.shape[2]
-
-
-def _nats_of_batch(logits, codes, step):
-    return _nats(logits, codes, step) * codes.shape[0]
-
-
-def _nats_bits(logits, codes, step):
-    return _nats(logits, codes, step) / math.log(2)
-
-
-def _nats_cut(logits, codes, step):
-    """As in training: the first T steps only."""
-    B, K, T = codes.shape
-    nats = F.cross_entropy(undo_logits(logits, step).flatten(0, 2), codes.flatten(), reduction="none").view(B, K, T)
-    return (nats * (step < T)).sum() / (B * T)
-
-
-def _nats_cut_and_mean(logits, codes, step):
-    B, K, T = codes.shape
-    nats = F.cross_entropy(undo_logits(logits, step).flatten(0, 2), codes.flatten(), reduction="none").view(B, K, T)
-    return K * nats[:, step < T].mean()
-
-
-def _nats_by_frame(logits, codes, step):
-    T = codes.shape[2]
-    return _nats(logits[:, :, :T], codes, torch.arange(T).expand_as(step))
-
-
-def _nats_one_late(logits, codes, step):
-    padded = F.pad(logits, (0, 0, 0, 1))
-    return _nats(padded, codes, step + 1)
-
-
-def _nats_log_outside(logits, codes, step):
-    p = undo_logits(logits, step).softmax(-1).gather(-1, codes[..., None])
-    return -codes.shape[1] * p.mean().log()
-
-
-def _nats_one_early(logits, codes, step):
-    before = logits[:, torch.arange(len(step))[:, None], step - 1]  # [B, K, T, V]
-    return F.cross_entropy(before.flatten(0, 2), codes.flatten()) * len(step)
-
-
-def _nats_past_the_end(logits, codes, step):
-    after = logits[:, torch.arange(len(step))[:, None], step + 1]  # raises: the last position is S - 1
-    return F.cross_entropy(after.flatten(0, 2), codes.flatten()) * len(step)
-
-
-def _nats_times_four(logits, codes, step):
-    return 4 * _nats_of_code(logits, codes, step)
-
-
-def _nats_of_everything(logits, codes, step):
-    return _nats(logits, codes, step) * codes.shape[0] * codes.shape[2]
-
-
-def _nats_softmax_then_log(logits, codes, step):
-    p = undo_logits(logits, step).softmax(-1).gather(-1, codes[..., None])[..., 0]
-    return -p.log().sum(1).mean()
+    config = LMConfig(dim=16, num_heads=2, layers=1, feed_forward=24, num_codebooks=3, codebook_size=6, text_dim=4,
+                      max_steps=32)  # fmt: skip
+    model = MusicgenLM(config).eval()
+    for what, _, codes, step in _cases():
+        if len(step) == 3:
+            with torch.no_grad():
+                logits = model(interleave(codes, step, config.special)[:, :, :-1])
+            wanted = window_nats(model, codes, step).sum()
+            expect_close(answer(logits, codes, step), wanted, f"{what}, a small model: nats per frame", 1e-4)
 
 
 def _nats_loops(logits, codes, step):
@@ -175,101 +119,66 @@ def _nats_examples(generator):
     return [*found, (logits, codes, step)]
 
 
+READ = "logits[:, torch.arange(K)[:, None], step]"
+MEAN = "nats.sum() / (B * T)"
+
 nats_per_frame = Exercise(
     "nats_per_frame",
     reference=_nats,
     properties=(
-        gives_one_number,
-        knowing_nothing_costs_k_log_v,
-        reads_a_code_where_it_is_predicted,
-        other_positions_do_not_count,
-        the_order_of_steps_alone_changes_nothing,
-        measures_as_the_library_does,
+        gives_one_number, knowing_nothing_costs_k_log_v, reads_a_code_where_it_is_predicted,
+        other_positions_do_not_count, the_order_of_steps_alone_changes_nothing, measures_as_the_library_does,
     ),
-    wrong=(
-        Wrong(
-            _nats_past_the_end,
-            "gives_one_number",
-            "If an index is out of bounds: the logits have no start column, so there is no position step + 1 for the "
-            "last step. Position step[k, t] predicts code (k, t).",
-        ),
-        Wrong(
-            _nats_of_code,
-            "knowing_nothing_costs_k_log_v",
-            "You take the mean over the codebooks, too: that is nats per code. A frame has K codes; add them up.",
-        ),
-        Wrong(
-            _nats_of_step,
-            "knowing_nothing_costs_k_log_v",
-            "You divide by the number of steps. A pattern with more steps would look better for being slower.",
-        ),
-        Wrong(
-            _nats_of_clip,
-            "knowing_nothing_costs_k_log_v",
-            "You add up all frames of a clip. Divide by T, or longer clips cost more.",
-        ),
-        Wrong(
-            _nats_of_batch,
-            "knowing_nothing_costs_k_log_v",
-            "You add up the rows of the batch. Divide by B.",
-        ),
-        Wrong(
-            _nats_of_everything,
-            "knowing_nothing_costs_k_log_v",
-            "You add up all codes of all clips. Divide by the B * T frames.",
-        ),
-        Wrong(
-            _nats_times_four,
-            "knowing_nothing_costs_k_log_v",
-            "You multiply by 4, and here K is 3. Ask the shape.",
-        ),
-        Wrong(
-            _nats_bits,
-            "knowing_nothing_costs_k_log_v",
-            "You count bits: the logarithm to base 2. Nats take the natural logarithm.",
-        ),
-        Wrong(
-            _nats_cut,
-            "knowing_nothing_costs_k_log_v",
-            "You leave out the codes after the first T steps. Under delay that are six, under flattening most of them: "
-            "each pattern would be measured on other codes.",
-        ),
-        Wrong(
-            _nats_by_frame,
-            "reads_a_code_where_it_is_predicted",
-            "You read the logits of code (k, t) at position t. Under this pattern it is predicted at step[k, t].",
-        ),
-        Wrong(
-            _nats_one_late,
-            "reads_a_code_where_it_is_predicted",
-            "You read one position too late: at position step[k, t] + 1 the code has been read already. The logits "
-            "have no start column.",
-        ),
-        Wrong(
-            _nats_one_early,
-            "reads_a_code_where_it_is_predicted",
-            "You read one position too early. The code of step s stands in column s + 1 of the sequence, and position "
-            "s predicts that column.",
-        ),
-        Wrong(
-            _nats_cut_and_mean,
-            "the_order_of_steps_alone_changes_nothing",
-            "You take the mean over the codes of the first T steps. They are other codes under each pattern, the "
-            "easy ones of the first codebooks among them. Count all K * T.",
-        ),
-        Wrong(
-            _nats_log_outside,
-            "measures_as_the_library_does",
-            "You take the logarithm of the mean probability. A model that is sure and wrong would hardly pay; the "
-            "mean is of logarithms.",
-        ),
-        Wrong(
-            _nats_softmax_then_log,
-            "measures_as_the_library_does",
-            "softmax rounds an unlikely code to probability 0, and log makes infinity of it. log_softmax and "
-            "cross_entropy never leave the logarithms.",
-        ),
-    ),
+    wrong=mistakes(_nats, {
+        gives_one_number: [
+            ("None], step]", "None], step + 1]", "If an index is out of bounds: the logits have no start column, so "
+             "there is no position step + 1 for the last step. Position step[k, t] predicts code (k, t)."),
+            (MEAN, "nats.sum(1).mean(0)", "You give one number for each frame. Take the mean over all frames of all "
+             "clips, too."),
+            (MEAN, "(nats.sum() / (B * T)).item()", "You return a Python number. A scalar tensor is asked for."),
+        ],
+        knowing_nothing_costs_k_log_v: [
+            (MEAN, "nats.mean()", "You take the mean over the codebooks, too: that is nats per code. A frame has K "
+             "codes; add them up."),
+            ("(B * T)", "(B * logits.shape[2])", "You divide by the number of steps. A pattern with more steps would "
+             "look better for being slower."),
+            ("(B * T)", "B", "You add up all frames of a clip. Divide by T, or longer clips cost more."),
+            ("(B * T)", "T", "You add up the rows of the batch. Divide by B."),
+            (" / (B * T)", "", "You add up all codes of all clips. Divide by the B * T frames."),
+            (MEAN, "4 * nats.mean()", "You multiply by 4, and here K is 3. Ask the shape."),
+            (MEAN, MEAN + " / math.log(2)",
+             "You count bits: the logarithm to base 2. Nats take the natural logarithm."),
+            (MEAN, "(nats * (step < T)).sum() / (B * T)", "You leave out the codes after the first T steps. Under "
+             "delay that are six, under flattening most of them: each pattern would be measured on other codes."),
+        ],
+        reads_a_code_where_it_is_predicted: [
+            ("None], step]", "None], torch.arange(T).expand(K, T)]", "You read the logits of code (k, t) at position "
+             "t. Under this pattern it is predicted at step[k, t]."),
+            (READ, "F.pad(logits, (0, 0, 0, 1))[:, torch.arange(K)[:, None], step + 1]", "You read one position too "
+             "late: at position step[k, t] + 1 the code has been read already. The logits have no start column."),
+            ("None], step]", "None], step - 1]", "You read one position too early. The code of step s stands in column "
+             "s + 1 of the sequence, and position s predicts that column."),
+            ("None], step]", "None], (torch.arange(T) + torch.arange(K)[:, None]) % logits.shape[2]]", "You take the "
+             "delay pattern for granted. Where a code is predicted stands in `step`, for any pattern."),
+        ],
+        the_order_of_steps_alone_changes_nothing: [
+            (MEAN, "K * nats[:, step < T].mean()", "You take the mean over the codes of the first T steps. They are "
+             "other codes under each pattern, the easy ones of the first codebooks among them. Count all K * T."),
+        ],
+        measures_as_the_library_does: [
+            (MEAN, "-K * (-nats).exp().mean().log()", "You take the logarithm of the mean probability. A model that is "
+             "sure and wrong would hardly pay; the mean is of logarithms."),
+            ("nats.sum()", "-of_codes.softmax(-1).gather(-1, codes[..., None]).log().sum()", "softmax rounds an "
+             "unlikely code to probability 0, and log makes infinity of it. log_softmax and cross_entropy never leave "
+             "the logarithms."),
+            ("nats.sum()", "nats.clamp(max=50).sum()", "You cap what a surprise costs. A model that is sure and wrong "
+             "pays all of it."),
+            (MEAN, "nats.sum(1).flatten().median()", "You take the median of the frames. The mean is asked for: what "
+             "is rare and dear counts."),
+            ("of_codes.flatten(0, 2)", "of_codes.flatten(0, 2).softmax(-1).clamp(min=1e-12).log()", "You keep "
+             "probabilities above a small number, so a surprise has a highest price. Stay in logarithms."),
+        ],
+    }),
     right=(_nats_loops, _nats_per_codebook),
     examples=_nats_examples,
-)
+)  # fmt: skip
