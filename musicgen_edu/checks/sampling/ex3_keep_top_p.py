@@ -68,6 +68,8 @@ def zero_and_one_keep_everything(answer):
     row = torch.tensor([0.15, 0.05, 0.5, 0.3])
     for p in (1.0, 0.0):
         expect_close(answer(row, p), row, f"p = {p}")
+    rows = random_rows(50, 40)  # many sum to a hair less than 1
+    expect_close(answer(rows, 1.0), rows, "50 rows that softmax has rounded, p = 1")
     row = torch.tensor([0.5, 0.0, 0.5, 0.0])
     for p, wanted in ((1.0, row), (0.9, row), (0.5, None)):
         found = answer(row, p)
@@ -124,6 +126,7 @@ def _examples(generator):
     rows = random_rows(2, 3, 6, generator=generator)
     return [
         (rows, 0.6), (rows, 0.05), (torch.tensor([[0.25, 0.5, 0.25]]), 0.5), (rows[0], 0.0),
+        (random_rows(20, 40, generator=generator), 1.0),
         (torch.tensor([[0.5, 0.3, 0.1, 0.1], [0.4, 0.4, 0.1, 0.1]]), 0.3),
     ]  # fmt: skip
 
@@ -200,6 +203,9 @@ keep_top_p = Exercise(
              "By the rule no token is in, and 0 / 0 is NaN."),
             ("if p == 0:\n        return probabilities", "p = p or 1e-9", "Your p = 0 keeps the likeliest token alone, "
              "as a very small p does. By convention 0 keeps all."),
+            ("before < p", "torch.arange(before.shape[-1]) <= (ordered.cumsum(-1) >= p).int().argmax(-1, True)",
+             "You look for the first running sum that reaches p. Rounded rows sum to 0.9999999, so for p = 1 there may "
+             "be none, and argmax answers 0: one token is left. Ask what the tokens before reach."),
             ("return probabilities\n", "return torch.zeros_like(probabilities)\n",
              "Your p = 0 keeps nothing. By convention 0 switches the filter off."),
         ],
