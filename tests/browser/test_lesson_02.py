@@ -23,7 +23,7 @@ def drawing(panel) -> str:
 
 def told(panel, start: str) -> str:
     """The line of the panel's text that starts so."""
-    return next(line for line in panel.locator("pre").inner_text().splitlines() if line.startswith(start))
+    return next(line for line in panel.get_by_role("status").inner_text().splitlines() if line.startswith(start))
 
 
 def distortion(panel) -> float:
@@ -91,7 +91,8 @@ def test_a_slider_can_be_dragged(lesson):
     page.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
     page.wait_for_function(
-        "panel => !panel.querySelector('pre').innerText.includes(' 0 moved by hand')", arg=panel.element_handle()
+        "panel => !panel.querySelector('[role=status]').innerText.includes(' 0 moved by hand')",
+        arg=panel.element_handle(),
     )
     page.wait_for_function(  # text and picture come one after the other
         "([panel, before]) => panel.querySelector('img').getAttribute('src') !== before",
