@@ -1,20 +1,21 @@
-"""The whole system against `transformers` on a published folder, and its answers to bad requests."""
+"""The whole system: against `transformers` on a published folder, as a stream, and its answers to bad requests."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
 from helpers.judges import save_musicgen, their_musicgen
-from musicgen_edu import MusicGen
+from musicgen_edu import CONFIGS, EncodecConfig, EncodecModel, MusicGen
 from musicgen_edu.fast.quick import QuickLM
+from musicgen_edu.model.audio import resample
 from musicgen_edu.model.generation import delay_table, generate_codes
+from musicgen_edu.model.lm import on_meta
 from musicgen_edu.model.sampling import Sampling
+from musicgen_edu.model.streaming import StreamingDecoder
 
 PROMPTS = ["a calm bell", "a fast organ melody in c minor with drums", "piano"]
 
@@ -211,100 +212,6 @@ def test_what_is_no_sampling_and_no_option_is_named(ours):
         ours.generate(PROMPTS, 0.2, guidence_scale=2.0)
 
 
-def copy_of(folder, tmp_path, change):
-    """The folder with its tensors changed."""
-    import shutil
-
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    tensors = load_file(copy / "model.safetensors")
-    change(tensors)
-    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    return copy
-
-
-def fold(tensors, old=False):
-    """Rename the weight norm of every convolution to its other pair of names."""
-    names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    if old:
-        names = {new: before for before, new in names.items()}
-    for name in list(tensors):
-        for before, after in names.items():
-            if name.endswith("." + before):
-                tensors[name.removesuffix(before) + after] = tensors.pop(name)
-
-
-def test_old_and_new_names_of_weight_norm_load_alike(folder, ours, tmp_path):
-    found = set()
-    for old in (False, True):
-        copy = copy_of(folder, tmp_path / str(old), lambda tensors, old=old: fold(tensors, old))
-        found |= {
-            name.rsplit(".", 1)[-1] for name in load_file(copy / "model.safetensors") if "encoder.layers.0.conv" in name
-        }
-        other = MusicGen.from_pretrained(copy, device="cpu")
-        for (name, a), b in zip(ours.codec.state_dict().items(), other.codec.state_dict().values(), strict=True):
-            torch.testing.assert_close(a, b, msg=name)
-    assert {"weight_g", "weight_v", "original0", "original1"} <= found  # both were really tried
-
-
-def test_known_buffers_are_checked_and_dropped(folder, ours, tmp_path):
-    from musicgen_edu.model.embedding import sinusoidal_positions
-
-    name = "decoder.model.decoder.embed_positions.weights"
-    good = copy_of(folder, tmp_path / "good", lambda t: t.update({name: sinusoidal_positions(64, 32)}))
-    model = MusicGen.from_pretrained(good, device="cpu")
-    assert torch.equal(
-        model.generate_codes(["a"], 0.3, top_k=8, seed=1), ours.generate_codes(["a"], 0.3, top_k=8, seed=1)
-    )
-    bad = copy_of(folder, tmp_path / "bad", lambda t: t.update({name: torch.rand(64, 32)}))
-    with pytest.raises(ValueError, match=r"embed_positions\.weights is not the sinusoidal table"):
-        MusicGen.from_pretrained(bad)
-
-
-LM_KEY = "decoder.model.decoder.layers.1.self_attn.k_proj.weight"
-CODEC_KEY = "audio_encoder.quantizer.layers.2.codebook.embed"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.pop(LM_KEY), f"lacks the key {LM_KEY}"),
-        (lambda t: t.pop(CODEC_KEY), f"lacks the key {CODEC_KEY}"),
-        (lambda t: t.pop("text_encoder.encoder.final_layer_norm.weight"), "lacks the key text_encoder.encoder.final"),
-        (lambda t: t.update({LM_KEY: torch.zeros(3, 3)}), r"k_proj.weight has shape \[3, 3\], expected \[32, 32\]"),
-        (lambda t: t.update({CODEC_KEY: torch.zeros(3, 3)}), r"embed has shape \[3, 3\], expected \[16, 12\]"),
-        (lambda t: t.update({"decoder.extra": torch.zeros(1)}), "unexpected key decoder.extra"),
-        (lambda t: t.update({CODEC_KEY + "_avg": torch.zeros(2)}), r"embed_avg has shape \[2\], expected \[16, 12\]"),
-    ],
-)
-def test_a_mismatched_file_names_the_key(folder, tmp_path, change, message):
-    with pytest.raises(ValueError, match=message):
-        MusicGen.from_pretrained(copy_of(folder, tmp_path, change))
-
-
-def test_a_truncated_file_is_named(folder, tmp_path):
-    copy = copy_of(folder, tmp_path, lambda tensors: None)
-    data = (copy / "model.safetensors").read_bytes()
-    (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match="damaged or incomplete"):
-        MusicGen.from_pretrained(copy)
-
-
-def test_a_folder_that_is_no_checkpoint_is_named(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"has no config\.json"):
-        MusicGen.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="not readable as JSON"):
-        MusicGen.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(ValueError, match="found bert"):
-        MusicGen.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    with pytest.raises(ValueError, match=r"no model\.safetensors"):
-        MusicGen.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="neither 'tiny' nor a folder nor a hub name"):
-        MusicGen.from_pretrained(tmp_path / "missing" / "folder")
-
-
 def test_an_unknown_hub_name_without_a_network_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
@@ -320,3 +227,136 @@ def test_every_number_format_that_a_lesson_uses_loads(folder, ours):
     assert torch.equal(exact.lm.heads.weight.float(), ours.lm.heads.weight)
     with pytest.raises(ValueError, match=r"or int8, not torch\.int16"):
         MusicGen.from_pretrained(folder, dtype=torch.int16)
+
+
+PAIR = ["a calm piano", "fast drums and a bell"]
+
+OPTIONS = {"top_k": 8, "seed": [5, 6]}
+
+
+def recording(seconds: float, channels: int, rate: int) -> torch.Tensor:
+    torch.manual_seed(3)
+    return 0.3 * torch.randn(channels, round(seconds * rate))
+
+
+@pytest.mark.parametrize("seconds", [0.02, 1.0, 3.1])
+@pytest.mark.parametrize("chunk_seconds", [0.001, 0.0173, 0.1, 0.5, 1.5, 4.0])
+def test_chunks_joined_are_the_whole(ours, seconds: float, chunk_seconds: float) -> None:
+    whole = ours.generate(PAIR, seconds, **OPTIONS)
+    chunks = list(ours.stream(PAIR, seconds, chunk_seconds, **OPTIONS))
+    samples = round(chunk_seconds * ours.sample_rate)
+    assert all(chunk.shape == (2, 1, samples) for chunk in chunks[:-1])
+    assert 0 < chunks[-1].shape[-1] <= samples
+    joined = torch.cat(chunks, -1)
+    assert joined.shape == whole.shape
+    assert float((joined - whole).abs().max()) <= 1e-4 * float(whole.abs().max())
+
+
+def test_a_chunk_waits_for_its_own_steps_only(ours) -> None:
+    """The steps before each chunk: its frames, what the decoder looks ahead, and the delay of K - 1."""
+    steps = [0]
+    stream = ours.stream(PAIR, 3.0, 0.5, progress=lambda done, total: steps.append(done), **OPTIONS)
+    samples = round(0.5 * ours.sample_rate)
+    for chunk in range(1, 6):
+        next(stream)
+        frames = StreamingDecoder(ours.codec).frames_for(chunk * samples)
+        assert steps[-1] == windows_steps(ours, min(frames, ours.frames(3.0)))
+
+
+def windows_steps(ours: MusicGen, frames: int) -> int:
+    """Steps until so many frames are complete: K - 1 more for each window that has begun."""
+    longest, keep = ours.window
+    begun = 1 + max(0, -(-(frames - longest) // (longest - keep)))
+    return frames + 3 * begun
+
+
+def test_a_window_keeps_12_of_30_seconds(ours) -> None:
+    """Of the published models, whose windows are as long as their training clips; and as much of a shorter one."""
+    with torch.device("meta"):
+        codec = EncodecModel(EncodecConfig())
+    for name in ("small", "medium", "large"):
+        published = MusicGen(None, on_meta(CONFIGS[name]), codec)
+        assert (published.max_seconds, published.window) == (30.0, (30 * 50, 12 * 50))
+    assert ours.window == (61, 24)  # 64 steps, three of them for the delay
+
+
+def test_a_longer_clip_begins_like_a_shorter_one_and_goes_on(ours) -> None:
+    longest, _ = ours.window
+    seconds = 3 * longest / ours.frame_rate
+    long = ours.generate_codes(PAIR, seconds, **OPTIONS)
+    assert long.shape == (2, 4, 3 * longest)
+    for share in (0.2, 1.0, 1.7, 2.9):
+        short = ours.generate_codes(PAIR, share * longest / ours.frame_rate, **OPTIONS)
+        assert torch.equal(short, long[..., : short.shape[-1]])
+    audio = ours.generate(PAIR, seconds, **OPTIONS)
+    torch.testing.assert_close(audio, ours.codec.decode(long), rtol=0, atol=1e-4 * float(audio.abs().max()))
+
+
+@pytest.mark.parametrize("channels,rate", [(1, 32000), (2, 44100), (6, 8000)])
+def test_going_on_from_a_recording(ours, channels: int, rate: int) -> None:
+    sound = recording(0.4, channels, rate)
+    codes = ours.generate_codes(PAIR, 1.0, prompt_audio=sound, prompt_sample_rate=rate, **OPTIONS)
+    assert codes.shape == (2, 4, ours.frames(1.0))
+    mono = resample(sound.mean(0, keepdim=True), rate, ours.sample_rate)[None]
+    P = mono.shape[-1] // ours.codec.config.hop_length
+    expected = ours.codec.encode(mono[..., : P * ours.codec.config.hop_length])
+    assert round(0.4 * ours.frame_rate) == P
+    assert torch.equal(codes[..., :P], expected.expand(2, -1, -1))
+    plain = ours.generate_codes(PAIR, 1.0, **OPTIONS)
+    assert not torch.equal(codes[..., P:], plain[..., P:])
+    chunks = list(ours.stream(PAIR, 1.0, 0.3, prompt_audio=sound, prompt_sample_rate=rate, **OPTIONS))
+    whole = ours.generate(PAIR, 1.0, prompt_audio=sound, prompt_sample_rate=rate, **OPTIONS)
+    torch.testing.assert_close(torch.cat(chunks, -1), whole, rtol=0, atol=1e-4 * float(whole.abs().max()))
+
+
+def test_each_row_can_go_on_from_its_own_recording(ours) -> None:
+    both = torch.stack([recording(0.3, 1, 32000), recording(0.3, 1, 32000).flip(-1)])
+    codes = ours.generate_codes(PAIR, 0.8, prompt_audio=both, prompt_sample_rate=32000, **OPTIONS)
+    for row in range(2):
+        alone = ours.generate_codes(
+            PAIR[row : row + 1], 0.8, prompt_audio=both[row], prompt_sample_rate=32000, top_k=8, seed=5 + row
+        )
+        assert torch.equal(alone[0], codes[row])
+
+
+def test_a_stream_that_is_stopped_leaves_the_model_usable(ours) -> None:
+    expected = ours.generate_codes(PAIR, 1.0, **OPTIONS)
+    stream = ours.stream(PAIR, 3.0, 0.1, **OPTIONS)
+    next(stream)
+    stream.close()
+
+    def stop(done: int, total: int) -> None:
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ours.generate(PAIR, 1.0, progress=stop, **OPTIONS)
+    assert torch.equal(ours.generate_codes(PAIR, 1.0, **OPTIONS), expected)
+
+
+def test_a_single_prompt_may_be_streamed_as_a_string(ours) -> None:
+    (chunk,) = ours.stream("a bell", 0.3, 1.0, top_k=8, seed=2)
+    torch.testing.assert_close(chunk, ours.generate(["a bell"], 0.3, top_k=8, seed=2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"chunk_seconds": 0}, "chunk_seconds must be at least one sample long"),
+        ({"chunk_seconds": float("nan")}, "chunk_seconds must be"),
+        ({"seconds": -1}, "seconds must be more than 0"),
+        ({"top_k": 99}, "top_k"),
+        ({"prompt_audio": torch.zeros(1, 9000)}, "needs prompt_sample_rate"),
+        ({"prompt_audio": torch.zeros(9000), "prompt_sample_rate": 32000}, r"prompt_audio must have shape \[B, C, N\]"),
+        (
+            {"prompt_audio": torch.zeros(3, 1, 9000), "prompt_sample_rate": 32000},
+            "one for each of the 2 prompts, not 3",
+        ),
+        ({"prompt_audio": torch.zeros(1, 9), "prompt_sample_rate": 32000}, "at least one frame"),
+        ({"prompt_audio": torch.full((1, 9000), torch.nan), "prompt_sample_rate": 32000}, "NaN"),
+        ({"prompt_audio": torch.zeros(1, 64000), "prompt_sample_rate": 32000}, "the prompt has 100 frames: it must be"),
+    ],
+)
+def test_a_bad_request_is_refused_at_once(ours, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ours.stream(PAIR, **{"seconds": 1.0, "top_k": 8, **options})

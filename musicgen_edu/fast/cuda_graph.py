@@ -46,6 +46,7 @@ class StaticStep:
         self.logits = self.weights.heads(x).view(B, K, -1)  # [B, K, V]
 
     def run(self) -> None:
+        """Fill `logits` from `columns`."""
         self.compute()
 
     def __call__(self, columns: Tensor) -> Tensor:
@@ -78,6 +79,7 @@ class RecordedStep(StaticStep):
             raise RuntimeError("the recording does not give what was recorded")
 
     def run(self) -> None:
+        """Fill `logits` from `columns`, by repeating what was recorded."""
         self.graph.replay()
 
 

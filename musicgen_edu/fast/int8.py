@@ -114,6 +114,7 @@ class Int8Linear(nn.Module):
         return self.matrix(x)
 
     def train(self, mode: bool = True) -> Int8Linear:
+        """Evaluation mode only; raises a `ValueError` for training."""
         if mode:
             raise ValueError(f"{ONLY_GENERATE}: train it in float32")
         return super().train(mode)
@@ -132,6 +133,7 @@ class Int8Linear(nn.Module):
         raise ValueError(f"{ONLY_GENERATE}: load into a float32 one, then call to_int8")
 
     def extra_repr(self) -> str:
+        """What `print` shows of it, as of an `nn.Linear`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.matrix.bias is not None}"
 
 

@@ -145,6 +145,7 @@ class SEANet(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Through all layers: audio [B, C, N] to latents [B, D, T] or back."""
         for layer in self.layers:
             x = layer(x)
         return x

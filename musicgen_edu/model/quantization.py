@@ -178,6 +178,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     @property
     def num_codebooks(self) -> int:
+        """K."""
         return len(self.layers)
 
     def encode(self, x: Tensor, num_codebooks: int | None = None) -> Tensor:

@@ -49,10 +49,8 @@ class EncodecConfig:
 
     @property
     def bandwidth(self) -> float:
-        """kbit/s with all codebooks."""
-        from .quantization import bit_rate  # not above: it brings torch
-
-        return bit_rate(self.num_codebooks, self.codebook_size, self.frame_rate) / 1000
+        """kbit/s with all codebooks: K * log2(V) bits a frame (`quantization.bit_rate`)."""
+        return self.num_codebooks * math.log2(self.codebook_size) * self.frame_rate / 1000
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
 
 from helpers.judges import SMALL_DECODER, our_lm, spread
-from musicgen_edu.model.decoder import Condition, KeyValueCache, join_heads, split_heads
-from musicgen_edu.model.embedding import CodebookEmbedding, sinusoidal_positions
+from musicgen_edu.model.decoder import Condition
 from musicgen_edu.model.lm import CONFIGS, LMConfig, MusicgenLM, codebook_loss, count_parameters, on_meta
 
 
@@ -128,21 +125,6 @@ def test_only_the_first_rows_have_a_condition(pair):
         torch.testing.assert_close(logits[2:], ours(column)[:, :, 0], atol=1e-5, rtol=0)
 
 
-def test_the_cache_is_written_in_place_and_never_copied():
-    cache = KeyValueCache(2, 2, 3, 8, 5, torch.zeros(1))  # 2 layers
-    written = [torch.randn(2, 3, n, 5) for n in (1, 4, 2)]
-    for piece in written:
-        for layer, factor in enumerate((1, 10)):
-            keys, values = cache.write(layer, factor * piece, -factor * piece)
-            assert keys.untyped_storage().data_ptr() == cache.memory.untyped_storage().data_ptr()
-        cache.length += piece.shape[2]
-    assert torch.equal(keys, 10 * torch.cat(written, 2))
-    assert torch.equal(values, -keys)
-    assert torch.equal(cache.memory[0, 0, :, :, :7], torch.cat(written, 2))
-    with pytest.raises(ValueError, match="holds 8 steps, but step 9"):
-        cache.write(0, torch.randn(2, 3, 2, 5), torch.randn(2, 3, 2, 5))
-
-
 @pytest.mark.parametrize("name,millions", [("small", 419.58), ("medium", 1837.56), ("large", 3255.38)])
 def test_parameter_counts_of_the_published_sizes(name, millions):
     model = on_meta(CONFIGS[name])
@@ -172,38 +154,12 @@ def test_the_student_configuration_runs_with_cache_and_without_words():
             torch.testing.assert_close(model.step(sequence[:, :, s : s + 1], state), full[:, :, s], atol=1e-5, rtol=0)
 
 
-def test_positions_are_cosines_then_sines_down_to_one_in_ten_thousand():
-    table = sinusoidal_positions(50, 8)
-    for position in (0, 1, 49):
-        for i in range(4):
-            angle = position * 10000 ** (-i / 3)
-            assert table[position, i].item() == pytest.approx(math.cos(angle), abs=1e-5)
-            assert table[position, 4 + i].item() == pytest.approx(math.sin(angle), abs=1e-5)
-    with pytest.raises(ValueError, match="even"):
-        sinusoidal_positions(5, 7)
-
-
 def test_positions_grow_when_they_are_needed(pair):
     theirs, ours = pair
     sequence = torch.randint(0, 17, (1, 4, 100))  # the table has 64 rows
     with torch.no_grad():
         expected = theirs(sequence.view(4, 100)).logits.view(1, 4, 100, 16)
         torch.testing.assert_close(ours(sequence), expected, atol=1e-5, rtol=0)
-
-
-def test_embedding_is_the_sum_of_k_rows():
-    embedding = CodebookEmbedding(3, 6, 4)
-    sequence = torch.randint(0, 6, (2, 3, 5))
-    expected = sum(embedding.tables[k][sequence[:, k]] for k in range(3))
-    torch.testing.assert_close(embedding(sequence), expected)
-
-
-def test_heads_are_cut_from_the_width_and_put_back():
-    x = torch.arange(2 * 3 * 8).view(2, 3, 8)
-    parts = split_heads(x, 4)
-    assert parts.shape == (2, 4, 3, 2)
-    assert parts[1, 2, 0].tolist() == x[1, 0, 4:6].tolist()
-    assert torch.equal(join_heads(parts), x)
 
 
 def test_bad_input_is_named(pair):

@@ -8,7 +8,7 @@ import torch
 from helpers.judges import our_lm, their_musicgen
 from musicgen_edu.model.decoder import Condition
 from musicgen_edu.model.generation import both_halves, generate_codes, next_tokens
-from musicgen_edu.model.sampling import Sampling, distribution, draw, guide, guide_probabilities
+from musicgen_edu.model.sampling import Sampling, distribution, draw, guide, guide_probabilities, uniform_numbers
 
 SAMPLINGS = [
     Sampling(guidance_scale=3.0, top_k=8),
@@ -34,6 +34,55 @@ def row_of(condition, row):
     """One row without its padding."""
     length = int(condition.mask[row].sum())
     return Condition(condition.states[row : row + 1, :length], condition.mask[row : row + 1, :length])
+
+
+def test_guidance_formula():
+    conditional, unconditional = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])
+    assert guide(conditional, unconditional, 3.0).tolist() == [3.0, -2.0]
+    assert torch.equal(guide(conditional, unconditional, 0.0), unconditional)
+    assert torch.equal(guide(conditional, unconditional, 1.0), conditional)
+
+
+def test_distribution_filters():
+    logits = torch.tensor([0.1, 0.4, 0.2, 0.3]).log()
+    torch.testing.assert_close(distribution(logits), torch.tensor([0.1, 0.4, 0.2, 0.3]))
+    torch.testing.assert_close(distribution(logits, top_k=2), torch.tensor([0, 4 / 7, 0, 3 / 7]))
+    torch.testing.assert_close(distribution(logits, top_p=0.5), torch.tensor([0, 4 / 7, 0, 3 / 7]))
+    torch.testing.assert_close(distribution(logits, top_p=0.4), torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(distribution(logits, temperature=0), torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    cold, hot = distribution(logits, temperature=0.5), distribution(logits, temperature=2.0)
+    assert cold.max() > 0.4 > hot.max()
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_filters_keep_what_they_promise(trial):
+    torch.manual_seed(trial)
+    logits, k, p = torch.randn(7, 50), int(torch.randint(1, 50, ())), float(torch.rand(()))
+    full = distribution(logits)
+    kept = distribution(logits, top_k=k) > 0
+    assert (kept.sum(-1) == k).all()
+    assert (full.where(kept, 2.0).min(-1).values >= full.where(~kept, 0.0).max(-1).values).all()
+    nucleus = distribution(logits, top_p=p) > 0
+    total = full.where(nucleus, 0.0).sum(-1)
+    assert (total >= p - 1e-5).all()
+    assert (total - full.where(nucleus, 2.0).min(-1).values < p + 1e-5).all()  # one token less would not reach p
+
+
+def test_draw_follows_the_distribution_and_never_takes_probability_zero():
+    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
+    uniform = (torch.arange(100_000) + 0.5) / 100_000
+    counts = torch.bincount(draw(probabilities.expand(100_000, -1), uniform), minlength=6)
+    assert counts.tolist() == pytest.approx([0, 50_000, 0, 30_000, 20_000, 0], abs=2)
+    edges = draw(probabilities.expand(2, -1), torch.tensor([0.0, 1 - 2**-24]))
+    assert edges.tolist() == [1, 4]
+
+
+def test_random_numbers_of_a_row_are_its_own_and_a_longer_run_begins_like_a_shorter_one():
+    numbers = uniform_numbers([3, 4], 10, 4)
+    assert torch.equal(uniform_numbers([4], 10, 4)[:, 0], numbers[:, 1])
+    for steps in (1, 3, 9):
+        assert torch.equal(uniform_numbers([3, 4], steps, 4), numbers[:steps])
+    assert numbers.unique().numel() > 70
 
 
 @pytest.mark.parametrize("trial", range(5))
@@ -122,13 +171,6 @@ def test_gamma_is_a_share(gamma):
         guide_probabilities(torch.zeros(3), torch.zeros(3), gamma)
     with pytest.raises(ValueError, match="guidance_scale must be"):
         Sampling(gamma, 1.0, 0, 0.0, "probabilities").check(16)
-
-
-def test_the_space_of_guidance_is_one_of_two():
-    Sampling(3.0, 1.0, 0, 0.0, "logits").check(16)
-    Sampling(1.0, 1.0, 0, 0.0, "probabilities").check(16)
-    with pytest.raises(ValueError, match="'logits' or 'probabilities', not 'probs'"):
-        Sampling(1.0, 1.0, 0, 0.0, "probs").check(16)
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
