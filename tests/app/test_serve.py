@@ -58,7 +58,7 @@ def connect(page):
 
 def send(client, seed: int, seconds: float = 0.5, model: str = "tiny"):
     """A request of a visitor, under way."""
-    return client.submit("a bell", seconds, 0.2, seed, 3.0, 8, 1.0, model, "en", api_name="/generate")
+    return client.submit("a bell", seconds, 0.3, seed, 3.0, 8, 1.0, model, "en", api_name="/generate")
 
 
 def eight(page, may_go_on: threading.Event) -> tuple[list, list[str]]:

@@ -32,10 +32,15 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def served(models):
+def service(models):
+    return Service(Models(models, models.__getitem__), Limits(queue=1))
+
+
+@pytest.fixture(scope="module")
+def served(service):
     from musicgen_edu.app.serve import launch
 
-    page = launch(Service(Models(models, models.__getitem__), Limits(queue=1)), block=False)
+    page = launch(service, block=False)
     yield page.blocks.local_url
     page.blocks.close()
 
@@ -127,7 +132,7 @@ def test_stop_ends_the_work_clear_empties_the_page_and_the_download_is_the_clip(
     wait_for_news(page, "Stopped.")
     steps, (place, paused, _) = models["noise"].steps, page.evaluate(AUDIO)
     assert paused, "it still plays"
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(20 * 1000 * STEP_SECONDS)
     assert models["noise"].steps == steps, "it still works"
     assert page.evaluate(AUDIO)[0] == place
 
@@ -181,7 +186,7 @@ def begin_noise(page, seconds: str, model: str = "noise") -> None:
     button(page, "Generate").click()
 
 
-def test_who_closes_the_page_makes_room_in_the_queue_and_at_work(browser, served):
+def test_who_closes_the_page_makes_room_in_the_queue_and_at_work(browser, served, service):
     # Each with a window of its own: a browser opens six connections to a server, and a page that waits keeps two.
     first, second, third, fourth = visitors = [browser.new_page() for _ in range(4)]
     try:
@@ -196,7 +201,9 @@ def test_who_closes_the_page_makes_room_in_the_queue_and_at_work(browser, served
         begin_noise(third, "2")
         wait_for_news(third, "The queue is full: 1 waiting.")
         second.close()
-        third.wait_for_timeout(2000)  # the server learns of it a moment later
+        end = time.monotonic() + 10
+        while service.line.waiting and time.monotonic() < end:  # the server learns of it a moment later
+            third.wait_for_timeout(20)
         button(third, "Generate").click()
         wait_for_news(third, "Waiting: number 1 of 1 in the queue.")
         button(third, "Stop").click()
