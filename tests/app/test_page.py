@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -89,6 +90,35 @@ def test_a_request_that_is_refused_leaves_the_file_of_the_last_clip(page):
     assert made[-1]["interactive"]
     assert all(not update.get("interactive") for update in made[:-1])
     assert "interactive" not in buttons(" ")[-1]
+
+
+def work_of(page, who: str):
+    """A request of a visitor, begun: what the page is told from then on."""
+    told = page.work("a bell", 2.0, 0.5, 5, 3.0, 8, 1.0, "tiny", None, "en", SimpleNamespace(session_hash=who))
+    assert any("Generating" in update[2] for update in told)  # reads on until then
+    return told
+
+
+@pytest.mark.parametrize("use", [Page.end, Page.leave, lambda page, who: page.wipe("en", who)])
+def test_stop_clear_and_leaving_end_the_work_of_that_visitor_alone(page, use):
+    told = work_of(page, "anna")
+    use(page, SimpleNamespace(session_hash="bert"))
+    assert "Stopped" not in next(told)[2]
+    use(page, SimpleNamespace(session_hash="anna"))
+    assert "Stopped." in list(told)[-1][2]
+    assert page.stops == {}
+
+
+def test_the_language_may_change_while_a_clip_is_being_made(page):
+    told = work_of(page, "anna")
+    page.reword("zh", "tiny", "", News("ready", ()), None, SimpleNamespace(session_hash="anna"))
+    assert "完成" in list(told)[-1][2]
+
+
+def test_what_the_browser_keeps_of_the_news_holds_no_sound(page):
+    kept = [update[3] for update in work_of(page, "anna")]
+    assert kept[-1].state == "done"
+    assert all(news.sound is news.clip is None for news in kept)
 
 
 def test_numbers_reach_the_service_as_they_were_typed(page):

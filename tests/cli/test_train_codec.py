@@ -101,6 +101,7 @@ def test_other_options_in_the_same_folder_are_refused_but_more_steps_are_not(tmp
     assert train(tmp_path, "--seed", "5") == 2
     assert "holds a run with seed 0, not 5: give the same options, or another --out" in capsys.readouterr().err
     assert train(tmp_path, "--steps", "2") == 2
+    assert train(tmp_path, "--checkpoint-every", "7") == 0, "it changes no number of the run"
     assert train(tmp_path, "--steps", "4") == 0
     assert json.loads((tmp_path / "run.json").read_text())["steps"] == 4
     (tmp_path / "run.json").unlink()
@@ -144,6 +145,12 @@ def test_the_discriminator_waits_until_the_codec_knows_something(more, start):
     assert settings.adversarial.start == start
     assert settings.adversarial.windows == WINDOWS
     assert settings.adversarial.shares == {"waveform": 0.1, "mel": 1.0, "adversarial": 3.0, "features": 3.0}
+
+
+@pytest.mark.parametrize(("more", "expected"), [([], True), (["--float32"], False)])
+def test_the_number_format_is_the_one_that_was_asked_for(more, expected):
+    arguments = build_parser().parse_args(["train-codec", "--out", "out", *more])
+    assert training_settings(arguments).bfloat16 is expected
 
 
 @pytest.mark.parametrize("codebooks", [1, 3, 4, 7, 13])

@@ -243,6 +243,9 @@ def test_sizes_and_settings_are_what_the_options_say(options, sizes, tiny_codec)
     assert settings.phases == ((500, 6, 9),)
     assert (settings.accumulation, settings.ema_decay, settings.ema_every) == (2, 0.9, 2)
     assert (settings.word_dropout, settings.max_words, settings.pattern) == (0.2, 250, "delay")
+    assert settings.bfloat16
+    arguments.float32 = True
+    assert not training_settings(arguments, 500).bfloat16
 
 
 @pytest.fixture(scope="module")
