@@ -1,6 +1,6 @@
 """The parts that a user trains with, each once. Read it in this order:
 
-settings       what a training of a language model needs to know
+settings       what trainings need to know: plain numbers, no torch
 words          words dropped from captions (lesson 07, as all that follows up to `lm`)
 text_to_codes  captions and a sequence in, logits out: what is trained
 layout         a batch laid out under its pattern, and its loss
