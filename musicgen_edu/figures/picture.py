@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .svg import INK, PAPER, data_url, document
+from .svg import GREY, INK, LIT, PAPER, data_url, document
+
+STYLES = (  # marker, line, colour: each differs from the others in at least two of them
+    ("o", "-", LIT),
+    ("s", "--", "#c2571a"),
+    ("^", "-.", INK),
+    ("D", ":", "#2f7d4f"),
+    ("v", "-", GREY),
+    ("x", "--", "#7a3f8f"),
+)
 
 
 class Picture:

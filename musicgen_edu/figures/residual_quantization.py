@@ -7,17 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from .picture import Picture, figure_picture, new_figure
+from .picture import STYLES, Picture, figure_picture, new_figure
 from .svg import GREY, INK, LIT, RULE
-
-STYLES = (  # marker, line, colour: each differs from the others in at least two of them
-    ("o", "-", LIT),
-    ("s", "--", "#c2571a"),
-    ("^", "-.", INK),
-    ("D", ":", "#2f7d4f"),
-    ("v", "-", GREY),
-    ("x", "--", "#7a3f8f"),
-)
 
 
 def curves(

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from .picture import Picture, figure_picture, new_figure
-from .residual_quantization import STYLES
+from .picture import STYLES, Picture, figure_picture, new_figure
 from .svg import GREY, INK, LIT, PALE, RULE
 
 ATTRIBUTES = ("timbre", "tempo", "tonic", "mode", "drums")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import ipywidgets
 
@@ -14,25 +13,18 @@ from .page import message
 Progress = Callable[[int, int], None]
 
 
-class State(Protocol):
-    """What a panel is about. It knows nothing of drawing."""
-
-    def in_words(self) -> str:
-        """The state in words, a line each."""
-
-
 class Panel:
     """A state with controls around it; a notebook displays its `view`.
 
     Each panel makes its controls, says with `_listen` what they move, and draws the state in `_show`.
 
     Args:
-        state: what is shown and moved.
+        state: what is shown and moved; its `in_words` says it in words, a line each.
         rows: what the view holds, from top to bottom.
         width: pixels of the view at the most.
     """
 
-    def __init__(self, state: State, rows: Sequence[ipywidgets.Widget], width: int):
+    def __init__(self, state: object, rows: Sequence[ipywidgets.Widget], width: int):
         self._state, self._setter = state, 0
         self.view = ipywidgets.VBox(list(rows), layout={"max_width": f"{width}px"})
 
