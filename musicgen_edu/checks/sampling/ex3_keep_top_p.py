@@ -30,6 +30,8 @@ def the_token_that_crosses_is_in(answer):
     row = torch.tensor([0.5, 0.3, 0.15, 0.05])
     expect_close(answer(row, 0.7), torch.tensor([0.625, 0.375, 0.0, 0.0]), "p = 0.7")
     expect_close(answer(row, 0.9), torch.tensor([0.5, 0.3, 0.15, 0.0]) / 0.95, "p = 0.9")
+    row = torch.tensor([0.9, 0.095, 0.004, 0.001])
+    expect_close(answer(row, 0.99), torch.tensor([0.9, 0.095, 0.0, 0.0]) / 0.995, f"{row.tolist()}, p = 0.99")
 
 
 def what_reaches_p_is_enough(answer):
@@ -125,7 +127,8 @@ def _from_below(probabilities, p):
 def _examples(generator):
     rows = random_rows(2, 3, 6, generator=generator)
     return [
-        (rows, 0.6), (rows, 0.05), (torch.tensor([[0.25, 0.5, 0.25]]), 0.5), (rows[0], 0.0),
+        (rows, 0.6), (rows, 0.05), (torch.tensor([[0.9, 0.095, 0.004, 0.001]]), 0.99),
+        (torch.tensor([[0.25, 0.5, 0.25]]), 0.5), (rows[0], 0.0),
         (random_rows(20, 40, generator=generator), 1.0),
         (torch.tensor([[0.5, 0.3, 0.1, 0.1], [0.4, 0.4, 0.1, 0.1]]), 0.3),
     ]  # fmt: skip
@@ -165,6 +168,8 @@ keep_top_p = Exercise(
              "kept = probabilities.where(probabilities >= p * ordered[..., :1], 0.0)",
              "You keep the tokens that have at least p times the likeliest. That is another filter, min-p. Top-p "
              "looks at the running sum."),
+            ("p == 0", "p == 0 or p >= 0.99", "You take a large p for 1. A row that is sure reaches 0.99 with few "
+             "tokens, and the others go."),
             ("kept / kept.sum(-1, keepdim=True)", "kept.softmax(-1)",
              "You take the softmax of probabilities: that flattens them. To normalise, divide by the sum."),
         ],

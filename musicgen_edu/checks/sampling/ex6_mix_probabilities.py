@@ -75,7 +75,7 @@ def very_unlikely_tokens_keep_their_order(answer):
 
 def mixed_as_in_the_library(answer):
     """On random sizes the result is that of the library, also of logits in half precision."""
-    for shape, gamma in (((2, 4, 60), 0.2), ((3, 9), 0.7)):
+    for shape, gamma in (((2, 4, 60), 0.2), ((3, 9), 0.7), ((2, 7), 0.004), ((2, 7), 0.996)):
         for form in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
             pair = (4 * torch.randn(2, *shape)).to(form)
             found = answer(*pair, gamma)
@@ -103,7 +103,8 @@ def _examples(generator):
     apart = torch.tensor([[0.0, 0.0, -150.0]]), torch.tensor([[0.0, -150.0, 0.0]])
     half, double = (one.bfloat16(), other.bfloat16()), (one.double(), other.double())
     return [
-        (one + 1, other - 2, 0.2), (*far, 0.3), (one[0], other[0], 0.0), (*apart, 0.0), (*half, 0.4), (*double, 0.4),
+        (one + 1, other - 2, 0.2), (*far, 0.3), (one[0], other[0], 0.0), (one[0], other[0], 0.005),
+        (*apart, 0.0), (*half, 0.4), (*double, 0.4),
         (one + 1000, other - 1000, 0.3),
     ]  # fmt: skip
 
@@ -193,6 +194,8 @@ mix_probabilities = Exercise(
              "share.log().to(given.dtype), plain", "(1 - share).log())", "(1 - share).log().to(plain.dtype)).float()",
              "You compute in the number format of the logits, and half precision has three digits. Begin with "
              ".float()."),
+            ("return ", "if not 0.01 < gamma < 0.99: return given if gamma > 0.5 else plain\n    return ", "You take a "
+             "gamma close to 0 or 1 for the end itself. A little of the other model is still in the mixture."),
             (" conditional.float()", " conditional", "unconditional.float()", "unconditional", "Nothing takes the "
              "logits to float32, so the result has their number format. Begin with .float()."),
         ],

@@ -84,7 +84,7 @@ def music_is_the_library_s_token_by_token(answer):
     settings = (1.0, 5, 0.0), (3.0, 0, 0.9), (0.02, 0, 0.0)
     for count, numbers in ((3, torch.rand(20, 3)), (2, torch.zeros(20, 3)), (2, torch.full((20, 3), ALMOST_ONE))):
         for temperature, k, p in settings[:count]:
-            logits = min(3.0, temperature) * torch.randn(40, 3, 200)
+            logits = (3.0 if temperature >= 1 else temperature) * torch.randn(40, 3, 200)
             wanted = library_draw(distribution(guide(*logits.chunk(2), 3.0), temperature, k, p), numbers)
             found = answer(logits, numbers, 3.0, temperature, k, p)
             what = f"200 tokens, temperature {temperature}, k {k}, p {p}, numbers {numbers[0].tolist()} ..."
@@ -214,6 +214,9 @@ choose_tokens = Exercise(
              "guidance and division commute."),
         ],
         music_is_the_library_s_token_by_token: [
+            ("guided(logits, scale)", "(lambda given, plain: plain.log() + scale * (given.log() - plain.clamp(min=1e-6)"
+             ".log()))(*logits.float().softmax(-1).chunk(2))", "You keep probabilities above a small number before you "
+             "divide. What the text makes ten times as likely may be rare in both: guide the logits themselves."),
             ("(answer, temperature)", "(answer, temperature if temperature > 0.1 else 0)",
              "You take small temperatures for 0. Only 0 itself is greedy."),
         ],

@@ -26,7 +26,7 @@ def _cases() -> list[tuple[str, Tensor, Tensor, Tensor]]:
     """Every pattern, whole and cut after T steps: (what, logits, sequence, valid)."""
     found = []
     for name in FOUR:
-        for K, T, B in ((4, 5, 2), (3, 6, 3), (2, 4, 1)):
+        for K, T, B in ((4, 5, 2), (3, 6, 3), (2, 4, 1), (1, 3, 2)):
             logits, _, sequence, table = random_case(name, K, T, B=B)
             # Coarse-first cut after T steps leaves nothing to count in most codebooks.
             for columns in (T, logits.shape[2]) if name in ("parallel", "delay") else (logits.shape[2],):

@@ -95,6 +95,8 @@ def each_word_has_its_own_chance(answer):
     left = draws.sum(1)
     expect(1.5 < left.var() < 4, f"of 10 words at share 0.5 {left.min()} to {left.max()} are left; a variance of 2.5 "
            f"is expected, not {left.var():.1f}")  # fmt: skip
+    gone = 1 - sum(map(len, _many(answer, 0.008, 2000))) / (2000 * len(WORDS))
+    expect(0.004 < gone < 0.012, f"of 20,000 words 0.008 are expected to be dropped, not {gone:.4f}")
     alone = sum(map(len, _many(answer, 0.5, 1000, "drums"))) / 1000
     expect(0.4 < alone < 0.6, f"share 0.5: the only word of a caption is expected to stay in 0.5, not in {alone:.2f}")
     for i, j in itertools.combinations(range(10), 2):
@@ -224,6 +226,9 @@ drop_words = Exercise(
             ("words = caption.split()", "words = caption.split(); numbers = rng.random(len(words) // 2 + 1)",
              "for word in words if rng.random()", "for i, word in enumerate(words) if numbers[i // 2]",
              "Neighbours share their draw, and go together. Each word has its own."),
+            ("rng.random() >= share", "rng.integers(100) >= int(100 * share)", "You draw whole numbers of a hundred, "
+             "so a share below 0.01 drops nothing. rng.random() is a number from 0 to below 1: compare it with the "
+             "share."),
         ],
         a_repeated_word_is_two_words: [
             (_first_equal, "remove() takes the first word that is equal, not the one that you mean. Build a new list "

@@ -26,7 +26,7 @@ def _cases() -> list[tuple[str, Tensor, Tensor, Tensor]]:
     """Every pattern in two sizes: (what, logits, codes, step)."""
     found = []
     for name in FOUR:
-        for B, K, T in ((3, 4, 5), (2, 3, 7), (1, 2, 4)):
+        for B, K, T in ((3, 4, 5), (2, 3, 7), (1, 2, 4), (2, 1, 3)):
             logits, codes, _, step = random_case(name, K, T, V=6, B=B)
             found.append((f"{name}, B = {B}, K = {K}, T = {T}", logits, codes, step))
     step = torch.arange(5) + torch.tensor([2, 0, 1])[:, None]  # codebook 1 first; the slowest is not the last
