@@ -48,7 +48,13 @@ def any_rows_move_any_way(answer):
 
 def moves_as_the_library_would(answer):
     """On random sizes the result is the library's table from there on."""
-    for S, D, start, distance in ((4, 64, 100, 37), (6, 10, 250, 31), (3, 192, 7, 200), (2, 6, 3000, -1)):
+    for S, D, start, distance in (
+        (4, 64, 100, 37),
+        (6, 10, 250, 31),
+        (3, 192, 7, 200),
+        (2, 6, 3000, -1),
+        (90, 8, 1, 2),
+    ):
         table = sinusoidal_positions(3010, D)
         target = table[start + distance : start + distance + S]
         found = answer(table[start : start + S], distance)

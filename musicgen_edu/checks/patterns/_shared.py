@@ -17,7 +17,7 @@ def random_codes(B: int, K: int, T: int, V: int = 50) -> Tensor:
 
 def tables() -> list[tuple[str, Tensor]]:
     """Every pattern of the library in some sizes, and tables that none of them is: (what, step)."""
-    named = [(name, K, T) for name in PATTERNS for K, T in ((4, 5), (1, 3), (2, 1))]
+    named = [(name, K, T) for name in PATTERNS for K, T in ((4, 5), (1, 3), (2, 1))] + [("delay", 9, 12)]
     own = {
         "delays 0, 2, 1": [[0, 1, 2], [2, 3, 4], [1, 2, 3]],  # the slowest codebook is not the last one
         "delays 2, 0": [[2, 3, 4, 5], [0, 1, 2, 3]],  # and the first one is not the quickest
