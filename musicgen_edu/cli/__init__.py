@@ -4,7 +4,6 @@ options        options that are fields of a dataclass, bounds of numbers, number
 main           the commands, and what a mistake ends in
 generate       a text to a sound file
 app            the page
-run_folder     the folder of a training run, which goes on when it was stopped
 train_codec    a codec on sound files
 train_lm       a text-to-music model on captioned clips
 """
