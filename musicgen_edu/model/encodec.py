@@ -2,7 +2,7 @@
 
 Source: Défossez et al. 2022, "High Fidelity Neural Audio Compression" (arXiv 2210.13438), section 3 and figure 1;
 the sizes are those of the published `facebook/encodec_32khz`. Weight normalisation is folded into plain convolutions
-when a checkpoint is loaded (`checkpoints.py`), so what is here is what runs.
+when a checkpoint is loaded (`checkpoints`), so what is here is what runs.
 """
 
 from __future__ import annotations
