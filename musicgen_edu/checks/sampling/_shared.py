@@ -24,7 +24,7 @@ def random_rows(*shape: int, generator: torch.Generator | None = None) -> Tensor
 def expect_distributions(value: Any, shape: tuple[int, ...], what: str) -> None:
     """Expect float32 [..., V] of that shape: no number below 0, and every row sums to 1."""
     expect_tensor(value, shape, torch.float32, f"{what}: the result")
-    expect((value >= 0).all(), f"{what}: a probability is {value.min().item():.3g}")
+    expect((value >= 0).all(), f"{what}: probabilities of at least 0 are expected, not {value.min().item():.3g}")
     expect_close(value.sum(-1), torch.ones(shape[:-1]), f"{what}: the sums of the rows")
 
 

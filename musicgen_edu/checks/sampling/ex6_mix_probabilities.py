@@ -71,6 +71,9 @@ def very_unlikely_tokens_keep_their_order(answer):
     for gamma, wanted in ((1.0, conditional), (0.0, unconditional)):
         sentence = f"gamma = {gamma:g}, a token at -150 in one model and at 0 in the other"
         expect_close(answer(conditional, unconditional, gamma), wanted.log_softmax(-1), sentence)
+    wanted = torch.tensor([1.0, 0.3, 0.7]).log() - math.log(2)
+    sentence = "gamma = 0.3, a token at -150 in one model and at 0 in the other"
+    expect_close(answer(conditional, unconditional, 0.3), wanted, sentence)
 
 
 def mixed_as_in_the_library(answer):
@@ -104,7 +107,7 @@ def _examples(generator):
     half, double = (one.bfloat16(), other.bfloat16()), (one.double(), other.double())
     return [
         (one + 1, other - 2, 0.2), (*far, 0.3), (one[0], other[0], 0.0), (one[0], other[0], 0.005),
-        (*apart, 0.0), (*half, 0.4), (*double, 0.4),
+        (*apart, 0.0), (*apart, 0.3), (*half, 0.4), (*double, 0.4),
         (one + 1000, other - 1000, 0.3),
     ]  # fmt: skip
 
@@ -183,6 +186,10 @@ mix_probabilities = Exercise(
             *((NORMAL, f"{PROBABILITIES} + {most}).log()", f"{most} added before the logarithm avoids minus infinity, "
                "but makes all unlikely tokens equal. Stay in logarithms: log_softmax, then logaddexp.")
               for most in ("1e-08", "1e-09", "1e-10", "1e-12")),
+            (NORMAL, "return plain if not gamma else given if gamma == 1 else given + share.log() + ((1 - share) / "
+             "share * (plain - given).exp()).log1p()", "You take a ratio of the two probabilities. Where one model is "
+             "e ** 150 times as sure as the other, no float32 can hold it: logaddexp subtracts the larger of the "
+             "two first."),
             (NORMAL, f"{PROBABILITIES}).clamp(min=1e-30).log()", "You lift the unlikely tokens to one small number, so "
              "they lose their order. Stay in logarithms: log_softmax, then logaddexp."),
             ("share.log(), plain", "(share + 1e-12).log(), plain", "(1 - share).log()", "(1 - share + 1e-12).log()",

@@ -109,7 +109,7 @@ def can_be_trained_on_and_equals_the_library(answer):
         library = codebook_loss(target, sequence[:, :, 1:], valid[:, 1:])
         for name, mine, theirs in zip(("loss", "losses of the codebooks"), yours, library, strict=True):
             expect_close(mine, theirs, f"{what}: the {name}")
-            expect(mine.requires_grad, f"no gradient flows through the {name}")
+            expect(mine.requires_grad, f"a gradient is expected to flow through the {name}, and none does")
             weights = torch.rand(theirs.shape)  # of each codebook its own
             found, wanted = (
                 torch.autograd.grad((one * weights).sum(), x, retain_graph=True)[0]

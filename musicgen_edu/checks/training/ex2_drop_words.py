@@ -65,10 +65,10 @@ def random_numbers_come_from_the_generator(answer):
     """The same generator gives the same words, goes on from call to call, and nothing else is asked."""
     first, second = (_seeded_calls(answer, notebook) for notebook in (5, 6))
     expect_equal(second, first, "the words of a second generator with the same seed, while the notebook's differs")
-    expect(len(set(first)) > 1, "eight calls with one generator all give the same words")
+    expect(len(set(first)) > 1, f"eight calls with one generator are expected to differ, not all to give {first[0]!r}")
     before = _states()
     answer(CAPTION, 0.5, np.random.default_rng(3))
-    expect(before == _states(), "the random numbers of the whole program have moved")
+    expect(before == _states(), "the random numbers of the whole program are expected to stay, and have moved")
 
 
 def _seeded_calls(answer, notebook: int) -> list[str]:

@@ -102,10 +102,10 @@ def random_numbers_come_from_the_generator(answer):
     torch.manual_seed(6)
     second = _calls(answer, 0.5, 40, 3)
     expect(all(map(torch.equal, first, second)), "generators with the same seed are expected to drop the same rows")
-    expect(not torch.equal(first[0], first[1]), "the next call with this generator drops the same rows again")
+    expect(not torch.equal(first[0], first[1]), "other rows are expected in the next call, not the same")
     before = torch.get_rng_state()
     answer(torch.ones(5, 2, 2), torch.ones(5, 2, dtype=torch.bool), 0.5, torch.Generator().manual_seed(7))
-    expect(torch.equal(before, torch.get_rng_state()), "the random numbers of the whole program have moved")
+    expect(torch.equal(before, torch.get_rng_state()), "the program's own random numbers have moved")
 
 
 def _in_place(states, mask, share, generator):

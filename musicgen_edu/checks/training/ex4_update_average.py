@@ -91,6 +91,8 @@ def whole_numbers_are_taken_as_they_are(answer):
         weights = {"batches": torch.tensor(20, dtype=form), "a": torch.ones(1)}
         found = answer(average, weights, 0, 0.9, 1)["batches"]
         expect_equal(found, weights["batches"], f"a counter of {form} went from 0 to 20: that of the average")
+    found = answer({"batches": torch.tensor(20)}, {"batches": torch.tensor(7)}, 0, 0.9, 1)["batches"]
+    expect_equal(found, 7, "a counter went from 20 down to 7: that of the average")
 
 
 def no_gradient_hangs_on_it(answer):
@@ -98,7 +100,7 @@ def no_gradient_hangs_on_it(answer):
     weights = {"a": torch.ones(2, requires_grad=True)}
     for average in (None, {"a": torch.zeros(2)}):
         found = answer(average, weights, 0, 0.9, 1)["a"]
-        expect(not found.requires_grad, "the average requires a gradient: each step would hang on all before it")
+        expect(not found.requires_grad, "no gradient is expected, but the average requires one")
 
 
 def follows_a_training_as_torch_does(answer):
@@ -140,6 +142,7 @@ def _update_examples(generator):
         (start, weights, step, 0.8, every) for start in (average, None) for step, every in ((2, 3), (3, 3), (0, 1))
     ]
     found.append((average, {"a": torch.ones(4, requires_grad=True), "n": torch.tensor(4)}, 0, 0.8, 1))
+    found.append((average, {"a": torch.ones(4), "n": torch.tensor(1)}, 0, 0.8, 1))
     return _Trained(found)
 
 
@@ -254,6 +257,8 @@ _WRONG = mistakes(_update, {
          "You average a counter as well, and cut it to an integer again. Ask one.is_floating_point()."),
         (MIX, "now.clone() if now.dtype == torch.int64 else (decay * before + (1 - decay) * now).to(now.dtype)",
          "You know int64 alone for a counter. Other integers are counters, too: is_floating_point()."),
+        ("else now.clone()", "else torch.maximum(before, now)", "You keep the larger of two counters. It is taken over "
+         "from the weights, whatever it was."),
         ("else now.clone()", "else before.clone()", "You keep the counter of the average. It is taken over from the "
          "weights."),
     ],
