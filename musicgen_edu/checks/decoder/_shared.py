@@ -11,11 +11,11 @@ from .. import expect, expect_close
 
 def expect_gradients(yours: Tensor, target: Tensor, leaves: dict[str, Tensor], tolerance: float = 1e-4) -> None:
     """Expect the sum of a result to have the same gradients as that of the right one, by the names of its inputs."""
-    expect(yours.requires_grad, f"no gradient arrives at {', '.join(leaves)}: nothing can be learned")
+    expect(yours.requires_grad, f"expected gradients at {', '.join(leaves)}, not none: nothing can be learned")
     inputs = list(leaves.values())
     found, wanted = (torch.autograd.grad(one.sum(), inputs, allow_unused=True) for one in (yours, target))
     for name, leaf, one, right in zip(leaves, inputs, found, wanted, strict=True):
-        expect(one is not None, f"no gradient arrives at {name}: nothing before it can be learned")
+        expect(one is not None, f"expected a gradient at {name}, not none: nothing before it can be learned")
         expect_close(one, torch.zeros_like(leaf) if right is None else right, f"the gradient of {name}", tolerance)
 
 

@@ -46,9 +46,20 @@ def _examples(generator):
     return [tuple([window(5, 2, side), window(12, 1, side)] for side in sure) for sure in ((0, 0), (2, -2))]
 
 
-def _leaves(side: list[Scale]) -> tuple[list[Tensor], list[Tensor]]:
-    """All logits and all maps of the recordings or of the copies."""
-    return [logits for logits, _ in side], [one for _, maps in side for one in maps]
+def _expect_gradients(answer, loss: int, seed: int) -> None:
+    """Expect a loss to send what the library's sends to verdicts and maps, of recordings and of copies."""
+    real, fake = _examples(torch.Generator().manual_seed(seed))[0]
+    yours, target = answer(real, fake)[loss], _library(real, fake)[loss]
+    expect(yours.requires_grad, f"expected gradients of the loss `{NAMES[loss]}`, not none: nothing can learn from it")
+    for name, side in (("recordings", real), ("copies", fake)):
+        verdicts, maps = [logits for logits, _ in side], [one for _, maps in side for one in maps]
+        for what, leaves in (("verdicts on", verdicts), ("maps of", maps)):
+            found, wanted = (
+                torch.autograd.grad(one, leaves, allow_unused=True, retain_graph=True) for one in (yours, target)
+            )
+            for leaf, one, other in zip(leaves, found, wanted, strict=True):
+                one, other = (torch.zeros_like(leaf) if x is None else x for x in (one, other))
+                expect_close(one, other, f"the gradient of the loss `{NAMES[loss]}` at the {what} {name}")
 
 
 def says_three_numbers(answer):
@@ -84,6 +95,8 @@ def layers_count_the_same(answer):
         fake = [(logits, [1.1 * one for one in maps]) for logits, maps in real]
         expect_close(answer(real, fake)[2], torch.tensor(0.1), f"every map 10 % louder, one of them {scale:g} times")
     logits = torch.zeros(2)
+    found = answer([(logits, [torch.tensor([1.0, -3.0])])], [(logits, [torch.tensor([-2.0, -1.0])])])[2]
+    expect_close(found, torch.tensor(1.25), "a map [1, -3] and its copy [-2, -1]: (3 + 2) / 2 over (1 + 3) / 2")
     real = [(logits, [torch.tensor([-2.0, 2.0])] * 3), (logits, [torch.tensor([[5.0, -5.0]])])]
     fake = [(logits, [torch.tensor([-1.0, 1.0])] * 3), (logits, [torch.tensor([[5.0, -5.0]])])]
     told = "windows of 3 layers and of 1, those of the first half as loud: (3 * 0.5 + 0) / 4"
@@ -92,29 +105,13 @@ def layers_count_the_same(answer):
 
 def nobody_is_taught_the_wrong_thing(answer):
     """Feature matching moves the copies' maps, and sends no gradient into those of recordings."""
-    (real, fake), *_ = _examples(torch.Generator().manual_seed(2))
-    features = answer(real, fake)[2]
-    expect(features.requires_grad, "feature matching sends no gradient into the copies' maps")
-    moved, held = _leaves(fake)[1], _leaves(real)[1]
-    found = torch.autograd.grad(features, moved + held, allow_unused=True)
-    expect(all(one is not None and one.any() for one in found[: len(moved)]), "maps of copies without a gradient")
-    still = all(one is None or not one.any() for one in found[len(moved) :])
-    expect(still, "a gradient arrives at the maps of recordings: detach them")
+    _expect_gradients(answer, 2, seed=2)
 
 
 def verdicts_can_be_learned_from(answer):
     """The gradients of the two hinge losses arrive at the verdicts, and are those of the library's losses."""
-    (real, fake), *_ = _examples(torch.Generator().manual_seed(4))
-    leaves = [*_leaves(real)[0], *_leaves(fake)[0]]
-    for i, name in ((0, "discriminator"), (1, "adversarial")):
-        value = answer(real, fake)[i]
-        expect(value.requires_grad, f"the loss `{name}` depends on no verdict: nobody can learn from it")
-        wanted = _library(real, fake)[i]
-        found, target = (torch.autograd.grad(one, leaves, allow_unused=True) for one in (value, wanted))
-        for k, leaf in enumerate(leaves):
-            one, other = (torch.zeros_like(leaf) if x[k] is None else x[k] for x in (found, target))
-            side = "recordings" if k < len(real) else "copies"
-            expect_close(one, other, f"the gradient of `{name}` at the verdicts on {side}")
+    _expect_gradients(answer, 0, seed=4)
+    _expect_gradients(answer, 1, seed=4)
 
 
 def judges_as_the_library_does(answer):
@@ -215,6 +212,8 @@ judge_losses = Exercise(
              "You take the mean of the differences, and then |...|: errors of opposite sign cancel. First |...|."),
             ("(made - target).abs()", "(made - target).square()",
              "You square the differences. Feature matching is mean |...| of them."),
+            ("((made - target).abs().mean() / target.abs().mean())", "(((made - target).abs() / target.abs()).mean())",
+             "You divide number by number, so one that is nearly 0 decides alone. Divide mean by mean."),
             (_mean_of_means, "You take the mean of each window's layers first, so the layers of a short window count "
              "more. The mean runs over all layers of all windows."),
         ],
@@ -235,10 +234,6 @@ judge_losses = Exercise(
             ("judge.append(F.relu(1 - r).mean() + F.relu(1 + q)", "judge.append(F.relu(1 - r).mean() + "
              "F.relu(1 + q.detach())", "You detach the copies' verdicts in the discriminator's loss. It is the sound "
              "of the copy that is detached in training, before the discriminator; its verdicts must learn."),
-        ],
-        judges_as_the_library_does: [
-            ("((made - target).abs().mean() / target.abs().mean())", "(((made - target).abs() / target.abs()).mean())",
-             "You divide number by number, so one that is nearly 0 decides alone. Divide mean by mean."),
         ],
     }),
     right=(_as_sums, _in_double),
