@@ -15,7 +15,7 @@ STAMP := $(VENV)/.complete
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test lessons release tiny lint format clean moved
+.PHONY: help env lab test quick lessons release tiny lint format clean moved
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,13 +40,21 @@ env: $(STAMP)  ## build the environment, .venv
 lab: $(STAMP)  ## open lesson 00 in JupyterLab; LAB_ARGS="--no-browser --port=8899" and the like are passed on
 	$(RUN) -m jupyterlab --LabApp.news_url=None --LabApp.default_url=/lab/tree/lessons/00_hear_it_first.ipynb $(LAB_ARGS)
 
-# One thread each: a browser, a server and a kernel share the cores, and threads that spin would wait for each other.
+# One thread each: two workers, a browser, a server and a kernel share the cores, and threads that spin would wait for
+# each other. A file stays with one worker, so that what its tests share is made once.
+WORKERS ?= 2
+SHARED := -n $(WORKERS) --dist loadfile
 test: export OMP_NUM_THREADS = 1
 test: export MUSICGEN_EDU_SIZE = quick
 test: $(STAMP)  ## the tests, then every lesson in its quick size against its stored outputs
-	$(RUN) -m pytest --junitxml=build/tests.xml $(PYTEST_ARGS)
-	$(RUN) -m pytest --junitxml=build/lessons.xml --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(LESSONS)
+	$(RUN) -m pytest $(SHARED) --junitxml=build/tests.xml $(PYTEST_ARGS)
+	$(RUN) -m pytest $(SHARED) --junitxml=build/lessons.xml --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(LESSONS)
 	@$(RUN) tests/summary.py build/tests.xml build/lessons.xml
+
+quick: export OMP_NUM_THREADS = 1
+quick: $(STAMP)  ## ruff and the tests that take no long: for who changes a line
+	$(RUN) -m ruff check -q
+	$(RUN) -m pytest -q $(SHARED) -m "not slow and not browser" $(PYTEST_ARGS)
 
 lessons: export MUSICGEN_EDU_SIZE = cpu
 lessons: $(STAMP)  ## execute the lessons again in their CPU size and keep the outputs; LESSONS="lessons/05_..." for some
