@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import former_names
+
 if TYPE_CHECKING:
     from .errors import CheckpointError
     from .model.encodec import EncodecModel
@@ -41,6 +43,9 @@ __all__ = [
     "MusicgenLM",
     "Sampling",
 ]
+
+
+former_names.install()
 
 
 def __getattr__(name: str):

@@ -7,3 +7,7 @@ app            the page
 train_codec    a codec on sound files
 train_lm       a text-to-music model on captioned clips
 """
+
+from .main import main
+
+__all__ = ["main"]

@@ -18,7 +18,7 @@ THEMES = {  # tests of a room as a whole, which no single module of it stands fo
     "checks": {"class"},
     "checkpoints": {"full_size"},
     "fast": {"fast_path"},
-    "package": {"architecture", "packaging"},
+    "package": {"architecture", "packaging", "former_names"},
     "browser": None,  # one file a page
     "helpers": None,
 }
