@@ -24,8 +24,8 @@ def test_a_former_path_leads_to_the_module_of_today(name):
 
 
 def test_what_was_one_file_and_is_two_gives_the_names_of_both():
-    with pytest.warns(DeprecationWarning):
-        sys.modules.pop("musicgen_edu.audio", None)
+    sys.modules.pop("musicgen_edu.audio", None)
+    with pytest.warns(DeprecationWarning, match="is now musicgen_edu.model.audio and musicgen_edu.figures.players"):
         audio = import_module("musicgen_edu.audio")
     assert audio.read_audio.__module__ == "musicgen_edu.model.audio"
     assert audio.player_html.__module__ == "musicgen_edu.figures.players"
