@@ -36,7 +36,7 @@ def test_what_was_one_file_and_is_two_gives_the_names_of_both():
 def test_lines_of_former_notebooks():
     lines = (
         "from musicgen_edu import encodec, patterns, checkpoints",
-        "from musicgen_edu.checkpoints import find, read_codec",
+        "from musicgen_edu.checkpoints import read_codec",
         "from musicgen_edu.cli import main; assert callable(main)",
         "from musicgen_edu.evaluation import AttributeProbe, si_sdr",
         "from musicgen_edu.generation import Sampling, generate_codes",
