@@ -140,6 +140,8 @@ stages_needed = Exercise(
              "You return the last stage that is good enough. The first one counts."),
         ],
         none_can_be_enough: [
+            ("energies = [residual.square().sum(1)]", "energies = []", "first, K)", "first + 1, K)",
+             "Your list begins after the first stage. Before it the vector itself is left over: that is entry 0."),
             ("first, K)", "first, K).clamp(min=1)",
              "You never look at the vector before the first stage. A short one needs no stage at all: 0."),
         ],

@@ -91,6 +91,11 @@ def _by_einsum(codes, codebooks, counts):
     return torch.einsum("bktv,kvd,bk->bdt", chosen, codebooks, kept)
 
 
+def _stacked(codes, codebooks, counts):
+    rows = [[codebooks[k][codes[b, k]] for k in range(int(n))] for b, n in enumerate(counts)]
+    return torch.stack([torch.stack(row).sum(0).T for row in rows])
+
+
 decode_first = Exercise(
     "decode_first",
     reference=_first,
@@ -100,6 +105,7 @@ decode_first = Exercise(
     ),
     wrong=mistakes(_first, {
         has_the_shape_of_latents: [
+            (_stacked, "A count of 0 leaves nothing to stack, and torch.stack fails. Begin with zeros and add."),
             (".transpose(1, 2)", "", "Yours is [B, T, D]. Latents have the width before the time: transpose(1, 2)."),
             ("(entries * kept[:, :, None, None]).sum(1)", "(entries * kept[:, :, None, None]).sum(2)",
              "You add up the frames of a codebook. What is added up are the codebooks of a frame: axis 1, K."),

@@ -159,6 +159,8 @@ beam_encode = Exercise(
              "The largest inner product is not the smallest distance: long entries win."),
         ],
         finds_what_greedy_misses: [
+            ("min(width, distances[0].numel())", "min(width, distances[0].numel()) if codes.shape[2] else 1",
+             "After the first stage you keep one candidate. It has V continuations, of which `width` are kept."),
             ("    N, D = vectors.shape", "    N, D = vectors.shape; width = 1",
              "That is the greedy search whatever the width: only one candidate goes on to the next stage."),
             ("return codes[:, 0]", "return codes[:, -1]",

@@ -162,6 +162,7 @@ quantize_and_learn = Exercise(
             ("pull + beta * commit", "beta * commit", "The first term is missing: |sg(x) - e|^2 moves the entries."),
             ("pull + beta * commit", "beta * (pull + commit)", "beta stands before the commitment alone."),
             ("pull + beta * commit", "pull + 0.25 * commit", "You use 0.25 whatever beta is."),
+            ("pull + beta * commit", "pull + commit", "beta is missing: it weighs the commitment."),
             ("(x[:, None] - codebook).square().sum(2)", "-(x @ codebook.T)", "The largest inner product is not the "
              "smallest distance: long entries win. |x - e|^2 = |x|^2 - 2 x.e + |e|^2."),
             ("F.mse_loss(entries, x.detach())", "F.l1_loss(entries, x.detach())",
@@ -188,6 +189,9 @@ quantize_and_learn = Exercise(
              "Without detach both terms pull on both sides, each with 1 + beta. In each term stop one side."),
             ("F.mse_loss(x, entries.detach())", "F.mse_loss(x.detach(), entries.detach())",
              "In the second term both sides are constants: it says how far off x is, but moves nothing."),
+            ("F.mse_loss(x, entries.detach())", "F.mse_loss(entries, x.detach())",
+             "Both terms have the same value, but not the same gradient. In the second the entry is the constant, and x "
+             "moves."),
             ("F.mse_loss(entries, x.detach())", "F.mse_loss(entries, x)",
              "In the first term x is not detached, so it pulls x as well, with 1 + beta in all."),
             ("pull = F.mse_loss(entries, x.detach())\n    commit = F.mse_loss(x, entries.detach())", "",
