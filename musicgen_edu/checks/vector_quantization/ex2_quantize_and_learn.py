@@ -190,8 +190,8 @@ quantize_and_learn = Exercise(
             ("F.mse_loss(x, entries.detach())", "F.mse_loss(x.detach(), entries.detach())",
              "In the second term both sides are constants: it says how far off x is, but moves nothing."),
             ("F.mse_loss(x, entries.detach())", "F.mse_loss(entries, x.detach())",
-             "Both terms have the same value, but not the same gradient. In the second the entry is the constant, and x "
-             "moves."),
+             "Both terms have the same value, but not the same gradient. In the second the entry is the constant, and "
+             "x moves."),
             ("F.mse_loss(entries, x.detach())", "F.mse_loss(entries, x)",
              "In the first term x is not detached, so it pulls x as well, with 1 + beta in all."),
             ("pull = F.mse_loss(entries, x.detach())\n    commit = F.mse_loss(x, entries.detach())", "",
