@@ -106,6 +106,12 @@ def _by_search(probabilities, uniform):
     return torch.searchsorted(running / running[..., -1:], uniform.double()[..., None], right=True)[..., 0]
 
 
+def _back_to_the_last_possible(probabilities, uniform):
+    token = (probabilities.double().cumsum(-1) <= uniform.double()[..., None]).sum(-1)
+    last = probabilities.shape[-1] - 1 - (probabilities.flip(-1) > 0).int().argmax(-1)
+    return torch.minimum(token, last)
+
+
 def _by_bisection(probabilities, uniform):
     tokens = []
     for row, number in zip(probabilities.reshape(-1, probabilities.shape[-1]).tolist(), uniform.flatten().tolist(),
@@ -206,7 +212,7 @@ draw_tokens = Exercise(
              "give the music it gave. The running sum goes through the tokens by their number."),
         ],
     }),
-    right=(_by_search, _by_bisection),
+    right=(_by_search, _by_bisection, _back_to_the_last_possible),
     examples=_examples,
     picture=_staircases,
 )  # fmt: skip

@@ -154,6 +154,18 @@ def _update_divide_gradients(model, optimizer, pieces):
     return nats / count
 
 
+def _loss_first(model, optimizer, pieces):
+    total = sum(int(valid.sum()) for _, _, valid in pieces)
+    with torch.no_grad():
+        said = sum(F.cross_entropy(model(x)[own], y[own], reduction="sum").item() for x, y, own in pieces) / total
+    optimizer.zero_grad()
+    for x, targets, valid in pieces:
+        log_p = model(x).log_softmax(-1)[valid]
+        (-log_p[torch.arange(len(log_p)), targets[valid]].sum() / total).backward()
+    optimizer.step()
+    return said
+
+
 def _afterwards(model, optimizer, pieces):
     _update(model, optimizer, pieces)
     with torch.no_grad():
@@ -277,6 +289,6 @@ update_with_pieces = Exercise(
              "You cut large gradients off. Nobody has asked for that here: the update is that of the large batch."),
         ],
     }),
-    right=(_update_ignore, _update_divide_gradients),
+    right=(_update_ignore, _update_divide_gradients, _loss_first),
     examples=_update_examples,
 )  # fmt: skip
