@@ -1,6 +1,6 @@
 """A very small training run with everything switched on, for the tests; as a script it is one process of a run.
 
-python tests/training_runs.py FOLDER       trains, with its state in FOLDER/run.pt, and writes FOLDER/result.pt
+python tests/helpers/training_runs.py FOLDER    trains, with its state in FOLDER/run.pt, and writes FOLDER/result.pt
 """
 
 from __future__ import annotations
@@ -85,8 +85,7 @@ def batches(start: int, settings: LMTraining = SETTINGS):
 
 
 def main(folder: Path, killed_at: int = -1, after: float = 0.0) -> None:
-    """Train, each step with its state written; the steps take 10 ms at least."""
-    torch.set_num_threads(1)
+    """Train, each step with its state written; a run that is to be killed takes its time, 10 ms a step at least."""
     processes, history = find_processes(cpu=True), []
 
     def report(step: int, figures: dict[str, float]) -> None:
@@ -94,7 +93,8 @@ def main(folder: Path, killed_at: int = -1, after: float = 0.0) -> None:
         print(f"step {step}", flush=True)
         if step == killed_at:
             threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        time.sleep(0.01)
+        if killed_at >= 0:
+            time.sleep(0.01)
 
     validation = Validation([random_batch(-1 - i, 3, 10) for i in range(3)], every=10)
     model = train_lm(small_model(), SETTINGS, batches, folder / "run.pt", 1, report, validation, processes)
@@ -103,4 +103,5 @@ def main(folder: Path, killed_at: int = -1, after: float = 0.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *[kind(text) for kind, text in zip((int, float), sys.argv[2:], strict=False)])
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]))

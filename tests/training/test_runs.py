@@ -6,17 +6,16 @@ import io
 import itertools
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers import training_runs
 from helpers.training_runs import SETTINGS, assert_close, batches, small_model
 from musicgen_edu.training import runs
 from musicgen_edu.training.lm import train_lm
@@ -25,7 +24,7 @@ from musicgen_edu.training.runs import learning_rate, progress_bar
 from musicgen_edu.training.settings import LMTraining
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-SCRIPT = Path(__file__).parents[1] / "helpers" / "training_runs.py"
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 def test_phases_and_learning_rate():
@@ -81,34 +80,39 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch, capsys):
     assert printed[0].endswith(", 0 s left")
 
 
-def run_script(folder: Path, *killed: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, SCRIPT, folder, *killed], capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    done = run_script(folder)
-    assert done.returncode == 0, done.stderr
+    training_runs.main(folder)
     return torch.load(folder / "result.pt", weights_only=True)
 
 
-def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(tmp_path, uninterrupted):
-    first, chance = 0, random.Random()
-    stops = [
-        (str(chance.randint(*around)), f"{chance.uniform(0, 0.03):.4f}") for around in ((2, 8), (14, 20), (26, 32))
-    ]
-    for stop in stops:
-        done = run_script(tmp_path, *stop)
-        assert done.returncode == -signal.SIGKILL, (stops, done.stderr)
-        assert done.stdout.startswith(f"step {first}\n"), stops  # it went on where the state says
-        first = torch.load(tmp_path / "run.pt", weights_only=True)["step"]
-        assert int(stop[0]) <= first <= int(stop[0]) + 5, stops  # 10 ms a step: it was killed soon after
-    done = run_script(tmp_path)
-    assert done.stdout.startswith(f"step {first}\n"), stops
-    found = torch.load(tmp_path / "result.pt", weights_only=True)["weights"]
-    for name, tensor in uninterrupted["weights"].items():
-        assert torch.equal(found[name], tensor), (name, stops)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What became of processes that were killed, by name, and the folder with what they left.
+
+    They are forked from a process of its own: a fork of this one, which by now is large and has threads, may take
+    longer than it lives.
+    """
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, HELPERS / "killed_runs.py", folder]
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.splitlines()[-1]) | {"folder": folder}
+
+
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(killed, uninterrupted, capsys):
+    state = 0
+    for stop in killed["training"]:
+        assert stop["status"] == -signal.SIGKILL, stop
+        assert stop["first"] == state, stop  # it went on where the state says
+        state = stop["state"]
+        assert stop["asked"] <= stop["last"] < SETTINGS.steps - 1, stop
+        assert state in (stop["last"], stop["last"] + 1), stop  # each step is written after it is told
+    training_runs.main(killed["folder"] / "training")  # the rest, in another process
+    assert capsys.readouterr().out.startswith(f"step {state}\n")
+    found = torch.load(killed["folder"] / "training" / "result.pt", weights_only=True)["weights"]
+    assert_close(found, uninterrupted["weights"], atol=0)
 
 
 @pytest.mark.parametrize(("muon", "stops"), [(False, [(4, 1), (5, 1), (6, 1)]), (True, [(7, 3)])])
@@ -130,44 +134,11 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(tmp_path, muon, stop
         assert_close(resumed.state_dict(), whole.state_dict(), atol=0)
 
 
-def kill_while_writing(folder: str) -> None:
-    """Kill processes that write their state all the time, 25 and until 5 were caught at it; load what each left."""
-    path, model = Path(folder) / "run.pt", torch.nn.Linear(400, 400)
-    optimizer = torch.optim.AdamW(model.parameters())
-    runs.save_run(path, model, optimizer, 0)
-    kills, caught, seen = 0, 0, set()
-    while (kills < 25 or caught < 5) and kills < 500:
-        child = os.fork()
-        if child == 0:
-            step = 0
-            while True:
-                step += 1
-                runs.save_run(path, model, optimizer, step)
-        time.sleep(random.uniform(0.005, 0.05))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        kills += 1
-        seen.add(runs.load_run(path, model, optimizer))
-        caught += len(list(path.parent.glob(".run.pt.*.part")))
-    runs.save_run(path, model, optimizer, 7)
-    print(json.dumps({"caught": caught, "seen": len(seen)}))
-
-
-def test_a_state_is_never_half_written(tmp_path):
-    """What is on the disk is always a whole state, and what a killed process left is removed by the next.
-
-    In a process of its own: a fork of this one, which by now is large and has threads, may take longer than it lives.
-    """
-    code = "import sys, test_runs as t; t.kill_while_writing(sys.argv[1])"
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    run = subprocess.run(
-        command, cwd=Path(__file__).parent, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    told = json.loads(run.stdout.splitlines()[-1])
-    assert told["caught"] >= 5  # in the middle of writing
-    assert told["seen"] > 3
-    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+def test_a_state_is_never_half_written(killed):
+    """What is on the disk is always a whole state, and what a killed process left is removed by the next."""
+    assert killed["writing"]["caught"] >= 5  # in the middle of writing
+    assert killed["writing"]["seen"] > 3
+    assert [file.name for file in (killed["folder"] / "writing").iterdir()] == ["run.pt"]
 
 
 def test_the_random_state_goes_on(tmp_path):
@@ -211,7 +182,15 @@ def test_a_disk_that_fills_up_while_the_state_is_written(small_disk, monkeypatch
 
 def test_two_processes_get_the_numbers_of_one(tmp_path, uninterrupted):
     options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
-    command = [sys.executable, "-m", "accelerate.commands.launch", *options.split(), SCRIPT, tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *options.split(),
+        HELPERS / "training_runs.py",
+        tmp_path,
+    ]
+    command += [HELPERS / "training_runs.py", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 0\n") == 1  # only the main process speaks
