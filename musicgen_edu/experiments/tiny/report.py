@@ -24,7 +24,7 @@ from ..pages import table, write_below_mark
 
 CAPTION_SEED, PROBE_SEED = 12, 13  # neither is used in training
 FRAMES = 400  # 8 s
-HELD_OUT, CAPTIONS = 256, 300  # real clips, and generated ones
+PROBED, HELD_OUT, CAPTIONS = 600, 256, 300  # clips that the probe learns from, other real ones, generated ones
 BATCH = 50  # captions at a time
 CHANCE = {"timbre": 1 / 5, "tempo": 1 / 3, "tonic": 1 / 3, "mode": 1 / 2, "drums": 1 / 2}
 SCALES = (1.0, 2.0, 3.0, 5.0)
@@ -36,13 +36,11 @@ def promised(text: str) -> set[str]:
     return names | {"tonic"} if re.search(r"\bin (the key of )?[CDE]\b", text) else names
 
 
-def fit_probe(model: MusicGen, count: int = 600) -> AttributeProbe:
-    """Classifiers trained on clips and on their reconstructions."""
-    clips = make_clips(PROBE_SEED, count, FRAMES)
-    originals, copies = sounds_of(clips), through_codec(model, clips)
+def fit_probe(clips: Sequence[Clip], copies: Tensor, sample_rate: int) -> AttributeProbe:
+    """Classifiers trained on clips, and on the sounds [B, N] of the first of them after the codec's way."""
     attributes = [clip.piece.attributes() for clip in clips]
-    features = features_of([*originals, *copies], model.sample_rate)
-    return AttributeProbe().fit(features, attributes + attributes)
+    features = features_of([*sounds_of(clips), *copies], sample_rate)
+    return AttributeProbe().fit(features, attributes + attributes[: len(copies)])
 
 
 def through_codec(model: MusicGen, clips: Sequence[Clip]) -> Tensor:
@@ -102,7 +100,8 @@ def generated_rows(model: MusicGen, probe: AttributeProbe) -> dict[str, dict[str
 
 def caption_table(model: MusicGen) -> str:
     """How often a generated clip has what its caption promises, between chance and ceiling."""
-    probe = fit_probe(model)
+    clips = make_clips(PROBE_SEED, PROBED, FRAMES)
+    probe = fit_probe(clips, through_codec(model, clips), model.sample_rate)
     rows = real_rows(model, probe) | generated_rows(model, probe)
     cells = [[title, *(f"{values[name]:.2f}" for name in CHANCE)] for title, values in rows.items()]
     return table(["", *CHANCE], cells)
