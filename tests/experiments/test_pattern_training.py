@@ -91,6 +91,18 @@ def test_a_seed_fixes_a_run_and_a_short_run_is_the_beginning_of_a_long_one():
     assert nats[(2,), 1] != nats[(2,), 0]
 
 
+def test_what_is_validated_is_the_average_of_the_weights():
+    data, found, losses = synthetic_data(StickySource(K=2, V=4), 5, clips=8), {}, {}
+    for decay in (0.0, 0.9):
+        terms, told = replace(SMALL, average=decay, learning_rate=3e-2), []
+        model, measured = train_pattern(data, "delay", terms, report=lambda i, one, told=told: told.append(one["loss"]))
+        found[decay], losses[decay] = measured["checks"], told
+        nats = window_nats(model, data.validation, pattern_table("delay", 2, 5))
+        assert measured["checks"][-1]["nats"] == nats.tolist()  # and it is the result
+    assert losses[0.0] == losses[0.9]  # the average is not trained
+    assert found[0.0][-1]["nats"] != found[0.9][-1]["nats"]
+
+
 @pytest.mark.parametrize("muon", [False, True])
 def test_every_parameter_has_one_optimizer(muon):
     model = new_model(CodeData(5, None, torch.zeros(1, 2, 3)), SMALL, seed=0)

@@ -14,6 +14,7 @@ from musicgen_edu.model.encodec import EncodecConfig, EncodecModel
 from musicgen_edu.training.adversarial import AdversarialTraining, Adversary
 from musicgen_edu.training.codec import (
     CodecTraining,
+    add_gradients,
     averaged_weights,
     codec_losses,
     procedural_segments,
@@ -175,6 +176,17 @@ def test_an_adversarial_run_overfits_one_batch():
     first, last = losses[1:6], losses[-5:]  # the discriminator is there from step 1 on
     for name in ("waveform", "mel", "features"):
         assert sum(step[name] for step in last) < 0.8 * sum(step[name] for step in first), name
+
+
+def test_the_gradient_is_that_of_the_weighted_losses():
+    settings, audio = replace(PLAIN, waveform_weight=2.0, mel_weight=5.0, commitment_weight=3.0), batch(0)
+    models = small_codec().eval(), small_codec().eval()  # so that no codebook moves
+    add_gradients(models[0], settings, MelLoss(16000), None, audio, 0)
+    made, commitment = reconstruct(models[1], audio)
+    losses = codec_losses(MelLoss(16000), audio, made, commitment)
+    (2 * losses["waveform"] + 5 * losses["mel"] + 3 * commitment).backward()
+    for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_reconstruction_and_losses_fit_together():

@@ -139,6 +139,14 @@ def test_a_text_encoder_that_is_trained_learns():
     assert not torch.equal(model.text_model.shared.weight, before)
 
 
+def test_a_model_that_was_judged_before_is_trained_as_a_fresh_one():
+    """With dropout in its text encoder, which an evaluation switches off."""
+    settings = replace(SETTINGS, phases=((9, 7, 3),), ema_every=1)
+    trained = [train_lm(small_model(dropout=0.5).train(mode), settings, batches) for mode in (True, False)]
+    assert_close(trained[0].state_dict(), trained[1].state_dict(), atol=0)
+    assert not any(model.training for model in trained)
+
+
 def test_a_language_model_overfits_a_batch_and_listens_to_its_caption():
     model = small_model()
     codes = torch.randint(0, 8, (2, 4, 10))

@@ -87,6 +87,19 @@ def uninterrupted(tmp_path_factory):
     return torch.load(folder / "result.pt", weights_only=True)
 
 
+def test_a_run_gives_the_numbers_that_it_always_gave(uninterrupted):
+    """Recorded before all trainings had one loop: the recipe of the shipped model depends on it."""
+    history = uninterrupted["history"]
+    recorded = {0: (2.355345, 2.239888), 1: (2.200416, 2.181037), 20: (2.087195, 2.091450), 39: (2.127915, 2.104828)}
+    for step, (loss, of_beginnings) in recorded.items():
+        assert history[step]["loss"] == pytest.approx(loss, abs=1e-4), step
+        assert history[step]["loss 1"] == pytest.approx(of_beginnings, abs=1e-4), step
+    assert history[39]["validation loss"] == pytest.approx(2.109593, abs=1e-4)
+    assert sum(p.double().abs().sum().item() for p in uninterrupted["weights"].values()) == pytest.approx(
+        3240.8046, rel=1e-5
+    )
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """What became of processes that were killed, by name, and the folder with what they left.
