@@ -24,8 +24,8 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 from musicgen_edu.checkpoints.load import load_lm
 from musicgen_edu.checkpoints.published import lm_dict
 from musicgen_edu.checkpoints.weights import StateReader
-from musicgen_edu.model.lm import LMConfig, MusicgenLM, codebook_loss
-from musicgen_edu.training.layout import Batch, Update, make_update
+from musicgen_edu.model.lm import LMConfig, MusicgenLM
+from musicgen_edu.training.layout import Batch, Update, make_update, pattern_loss
 
 WORDS = 12
 SIZES = {  # name: width, heads, layers, feed-forward, V, batch, frames
@@ -63,8 +63,8 @@ def their_loss(model: MusicgenForCausalLM, update: Update, states: Tensor, mask:
 
 
 def our_loss(model: MusicgenLM, update: Update, states: Tensor, mask: Tensor) -> Tensor:
-    """As `musicgen_edu.training.lm` computes it."""
-    return codebook_loss(model(update.given, states, mask), update.targets, update.valid)[0]
+    """That of `musicgen_edu.training`, of states that stand for the captions'."""
+    return pattern_loss(lambda captions, given, dropped: model(given, states, mask), update)[0]
 
 
 def training_step(model: nn.Module, loss_of: Callable[[], Tensor], bfloat16: bool) -> Step:
