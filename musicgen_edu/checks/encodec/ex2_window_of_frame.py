@@ -61,6 +61,11 @@ def later_layers_step_wider(answer):
     for second, expected in (((3, 1, 1), (2, -3, 4)), ((6, 3, 1), (6, -5, 8))):
         found = answer([(4, 2, 1), second], False)
         expect_equal(found, expected, f"kernel 4 stride 2, then kernel {second[0]} stride {second[1]}")
+    published = [(7, 1, 1)]
+    for stride in (4, 4, 5, 8):
+        published += [(3, 1, 1), (1, 1, 1), (2 * stride, stride, 1)]
+    found = answer([*published, (7, 1, 1)], False)
+    expect_equal(found, (640, -2402, 3025), "the 14 layers of the published encoder: hop, first, last")
 
 
 def causal_sees_nothing_later(answer):

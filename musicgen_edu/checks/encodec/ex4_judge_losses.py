@@ -95,8 +95,8 @@ def layers_count_the_same(answer):
         fake = [(logits, [1.1 * one for one in maps]) for logits, maps in real]
         expect_close(answer(real, fake)[2], torch.tensor(0.1), f"every map 10 % louder, one of them {scale:g} times")
     logits = torch.zeros(2)
-    found = answer([(logits, [torch.tensor([1.0, -3.0])])], [(logits, [torch.tensor([-2.0, -1.0])])])[2]
-    expect_close(found, torch.tensor(1.25), "a map [1, -3] and its copy [-2, -1]: (3 + 2) / 2 over (1 + 3) / 2")
+    found = answer([(logits, [torch.tensor([1.0, -3.0])])], [(logits, [torch.tensor([-20.0, -1.0])])])[2]
+    expect_close(found, torch.tensor(5.75), "a map [1, -3] and its copy [-20, -1]: (21 + 2) / 2 over (1 + 3) / 2")
     real = [(logits, [torch.tensor([-2.0, 2.0])] * 3), (logits, [torch.tensor([[5.0, -5.0]])])]
     fake = [(logits, [torch.tensor([-1.0, 1.0])] * 3), (logits, [torch.tensor([[5.0, -5.0]])])]
     told = "windows of 3 layers and of 1, those of the first half as loud: (3 * 0.5 + 0) / 4"

@@ -27,7 +27,7 @@ def no_delay_is_parallel(answer):
 
 def row_begins_at_its_delay(answer):
     """Codebook k writes its first frame in step delays[k], whatever the other codebooks do."""
-    for delays in ([0, 1, 1, 1], [2, 0, 5], STEREO, [1, 3], [4], [9, 0, 9]):
+    for delays in ([0, 1, 1, 1], [2, 0, 5], STEREO, [1, 3], [4], [9, 0, 9], [0, 3, 1, 0, 2, 5, 4, 1, 0, 7]):
         for T in (3, 1):
             found = answer(list(delays), T)[:, 0]
             expect_equal(found, delays, f"delays {delays}, T = {T}: the steps of the first frames")

@@ -45,7 +45,10 @@ def order_of_groups_decides(answer):
 
 def each_step_writes_its_group(answer):
     """Every grouping is a pattern of G * T steps, and step t * G + g writes frame t of group g, and nothing else."""
-    for groups in ([[0], [1, 2, 3]], [[3, 1], [0], [2]], [[0, 1], [2, 3], [4, 5, 6]], [[5, 0, 4], [2, 3, 1]]):
+    for groups in (
+        [[0], [1, 2, 3]], [[3, 1], [0], [2]], [[0, 1], [2, 3], [4, 5, 6]], [[5, 0, 4], [2, 3, 1]],
+        [[8], [0, 4], [2], [7, 1, 3], [5], [6]],
+    ):  # fmt: skip
         for T in (6, 1):
             step = check_table(answer([list(group) for group in groups], T))
             expect_equal(num_steps(step), T * len(groups), f"{groups}: steps for {T} frames")
