@@ -97,11 +97,16 @@ class Exercise:
 
     def examine(self, answer: Callable) -> Failure | None:
         """The first property that an answer lacks, or None."""
-        for i, one in enumerate(self.properties):
-            error = _try(one, answer)
-            if error is not None:
-                return Failure(one.__name__, i, _what_happened(error, answer), self.diagnose(answer, one, error))
-        return None
+        broken = self._first_broken(answer)
+        if broken is None:
+            return None
+        number, error = broken
+        one = self.properties[number]
+        return Failure(one.__name__, number, _what_happened(error, answer), self.diagnose(answer, one, error))
+
+    def _first_broken(self, answer: Callable) -> tuple[int, Exception] | None:
+        errors = ((i, _try(one, answer)) for i, one in enumerate(self.properties))
+        return next(((i, error) for i, error in errors if error is not None), None)
 
     def diagnose(self, answer: Callable, broken: Callable, error: Exception) -> str | None:
         """The hint of the first mistake on record that breaks this property in the same way and behaves the same.
@@ -143,8 +148,9 @@ class Exercise:
     def _confirm(self) -> None:
         """When grades depend on it: a check that a notebook has tampered with accepts what it must not."""
         for wrong in self.wrong:
-            failure = self.examine(wrong.answer)
-            expect(failure and failure.breaks == wrong.breaks, f"{self.name}: something has changed the check itself")
+            broken = self._first_broken(wrong.answer)
+            known = broken is not None and self.properties[broken[0]].__name__ == wrong.breaks
+            expect(known, f"{self.name}: something has changed the check itself")
 
     def _message(self, failure: Failure) -> str:
         broken, total = self.properties[failure.number], len(self.properties)
