@@ -156,10 +156,8 @@ def write_frames(
     sequence, drawn, begin = lay_out(table, steps, rows, model.config.special, prompt)
     known = 0 if prompt is None else prompt.shape[2]
     complete = {step: t for t, step in enumerate(table[:, :frames].amax(0).tolist()) if t >= known}
-    table, sequence, drawn, uniform = (
-        x.to(model.device)
-        for x in (table, sequence, drawn, numbers.draw(steps - begin))  # uniform: [S - begin, B, K]
-    )
+    table, sequence, drawn = (x.to(model.device) for x in (table, sequence, drawn))
+    uniform = numbers.draw(steps - begin).to(model.device)  # [S - begin, B, K]
     condition, guided = guided_condition(condition, negative, sampling.guidance_scale)
     state = model.start(2 * rows if guided else rows, steps, condition)
     for s in range(begin, steps):
@@ -212,6 +210,5 @@ def generate_codes(
     check_request(model, len(seeds), sampling, condition, negative)
     table = check_table(delay_table(K, frames) if table is None else table)
     numbers = UniformNumbers(seeds, K)
-    return torch.cat(
-        list(write_frames(model, table, frames, numbers, condition, sampling, negative, progress=progress)), -1
-    )
+    made = write_frames(model, table, frames, numbers, condition, sampling, negative, progress=progress)
+    return torch.cat(list(made), -1)  # [B, K, T]
