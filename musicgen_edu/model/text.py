@@ -29,7 +29,8 @@ class TextEncoder(nn.Module):
         """Encode prompts.
 
         Args:
-            prompts: B texts; an empty one means "no condition" and gets a mask of zeros.
+            prompts: B texts; one that is empty, or of which the tokenizer leaves nothing but the end, means "no
+                condition" and gets a mask of zeros.
 
         Returns:
             states: [B, L, text_dim]; mask: bool [B, L], true where a state belongs to a token of the prompt.
@@ -40,8 +41,9 @@ class TextEncoder(nn.Module):
         check_prompts(prompts)
         tokens = self.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
         states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-        words = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=states.device)
-        return states, tokens.attention_mask.bool() & words[:, None]
+        mask, end = tokens.attention_mask.bool(), len(self.tokenizer("").input_ids)
+        spoken = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=states.device)
+        return states, mask & (spoken & (mask.sum(1) > end))[:, None]
 
     def tokens(self, prompt: str) -> list[str]:
         """The pieces that the tokenizer cuts a prompt into, for labels; the last one is the end of the sentence."""

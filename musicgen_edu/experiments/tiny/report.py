@@ -21,8 +21,9 @@ from ...model.sampling import Sampling
 from ...musicgen import MusicGen
 from ..codec_report import HELD_OUT_SEED, codec_table
 from ..pages import table, write_below_mark
+from .odd_dress import dressed
 
-CAPTION_SEED, PROBE_SEED = 12, 13  # neither is used in training
+CAPTION_SEED, PROBE_SEED, DRESS_SEED = 12, 13, 14  # none is used in training
 FRAMES = 400  # 8 s
 PROBED, HELD_OUT, CAPTIONS = 600, 256, 300  # clips that the probe learns from, other real ones, generated ones
 BATCH = 50  # captions at a time
@@ -77,32 +78,64 @@ def real_rows(model: MusicGen, probe: AttributeProbe) -> dict[str, dict[str, flo
     return rows | {"two thirds of the way": {n: CHANCE[n] + 2 / 3 * (ceiling[n] - CHANCE[n]) for n in CHANCE}}
 
 
-def generated_rows(model: MusicGen, probe: AttributeProbe) -> dict[str, dict[str, float]]:
-    """How often generated clips have what their caption promises, by guidance scale; and what another one promises."""
-    rng, rows = np.random.default_rng(CAPTION_SEED), {}
+def held_out_captions() -> tuple[list[str], list[dict], np.ndarray]:
+    """The captions that are judged, the attributes of their pieces, and a permutation for the control."""
+    rng = np.random.default_rng(CAPTION_SEED)
     pieces = [random_piece(rng) for _ in range(CAPTIONS)]
     texts = [caption(piece, rng, mention=1.0) for piece in pieces]
-    wanted, names = [piece.attributes() for piece in pieces], [promised(text) for text in texts]
-    shuffled = rng.permutation(CAPTIONS)
-    for scale in SCALES:
-        found = []
-        for i in range(0, CAPTIONS, BATCH):
-            condition = model.condition(texts[i : i + BATCH])
-            seeds = list(range(i, i + len(condition.states)))
-            codes = generate_codes(QuickLM(model.lm), FRAMES, seeds, condition, Sampling(guidance_scale=scale))
-            found += judged(probe, decoded(model.codec, codes), model.sample_rate)
-        rows[f"guidance {scale:g}"] = accuracy(found, wanted, lambda i, name: name in names[i])
-        if scale == 3.0:
-            other = [wanted[j] for j in shuffled]
-            control = accuracy(found, other, lambda i, name: name in names[shuffled[i]])
-    return rows | {"guidance 3, captions shuffled": control}
+    return texts, [piece.attributes() for piece in pieces], rng.permutation(CAPTIONS)
 
 
-def caption_table(model: MusicGen) -> str:
-    """How often a generated clip has what its caption promises, between chance and ceiling."""
+def in_odd_dress(texts: Sequence[str]) -> list[str]:
+    """The same captions as a person might type them."""
+    rng = np.random.default_rng(DRESS_SEED)
+    return [dressed(text, rng) for text in texts]
+
+
+def heard_in(model: MusicGen, probe: AttributeProbe, texts: Sequence[str], scale: float) -> list[dict]:
+    """What the probe hears in a clip for each text; the seed is the number of the text."""
+    found = []
+    for i in range(0, len(texts), BATCH):
+        condition = model.condition(texts[i : i + BATCH])
+        seeds = list(range(i, i + len(condition.states)))
+        codes = generate_codes(QuickLM(model.lm), FRAMES, seeds, condition, Sampling(guidance_scale=scale))
+        found += judged(probe, decoded(model.codec, codes), model.sample_rate)
+    return found
+
+
+def kept(found: list[dict], wanted: list[dict], texts: Sequence[str]) -> dict[str, float]:
+    """Share of clips that have what their captions promise."""
+    names = [promised(text) for text in texts]
+    return accuracy(found, wanted, lambda i, name: name in names[i])
+
+
+def generated_rows(model: MusicGen, probe: AttributeProbe) -> dict[str, dict[str, float]]:
+    """How often generated clips have what their caption promises, by guidance scale.
+
+    At guidance 3 also: what another caption promises, and what the same captions in odd dress do.
+    """
+    texts, wanted, shuffled = held_out_captions()
+    found = {scale: heard_in(model, probe, texts, scale) for scale in SCALES}
+    rows = {f"guidance {scale:g}": kept(found[scale], wanted, texts) for scale in SCALES}
+    others = [wanted[j] for j in shuffled], [texts[j] for j in shuffled]
+    return rows | {
+        "guidance 3, captions shuffled": kept(found[3.0], *others),
+        "guidance 3, captions in odd dress": kept(heard_in(model, probe, in_odd_dress(texts), 3.0), wanted, texts),
+    }
+
+
+def dress_rows(model: MusicGen, probe: AttributeProbe) -> dict[str, dict[str, float]]:
+    """Two rows of the table: guidance 3, and the same captions in odd dress."""
+    texts, wanted, _ = held_out_captions()
+    ways = {"guidance 3": texts, "guidance 3, captions in odd dress": in_odd_dress(texts)}
+    return {name: kept(heard_in(model, probe, given, 3.0), wanted, texts) for name, given in ways.items()}
+
+
+def caption_table(model: MusicGen, dress_only: bool = False) -> str:
+    """How often a generated clip has what its caption promises, between chance and ceiling; or two rows of it."""
     clips = make_clips(PROBE_SEED, PROBED, FRAMES)
     probe = fit_probe(clips, through_codec(model, clips), model.sample_rate)
-    rows = real_rows(model, probe) | generated_rows(model, probe)
+    rows = dress_rows(model, probe) if dress_only else real_rows(model, probe) | generated_rows(model, probe)
     cells = [[title, *(f"{values[name]:.2f}" for name in CHANCE)] for title, values in rows.items()]
     return table(["", *CHANCE], cells)
 
@@ -118,3 +151,8 @@ def report(name: str, write: bool) -> None:
     print(text)
     if write:
         write_below_mark(Path(find(name)) / "README.md", text)
+
+
+def dress_report(name: str) -> None:
+    """Print the two rows that say what odd dress costs a caption."""
+    print(caption_table(MusicGen.from_pretrained(name, device="cpu"), dress_only=True))

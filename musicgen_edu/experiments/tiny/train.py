@@ -10,8 +10,6 @@ import numpy as np
 import torch
 
 from ...checkpoints.save import write_checkpoint
-from ...data.captions import caption
-from ...data.pieces import random_piece
 from ...model.encodec import EncodecConfig, EncodecModel
 from ...model.lm import LMConfig, MusicgenLM
 from ...model.text import TextEncoder
@@ -24,6 +22,7 @@ from ...training.processes import Processes
 from ...training.runs import load_run, progress_bar
 from ...training.settings import LMTraining
 from ...training.text_to_codes import TextToCodes
+from .tokenizer import PIECES, TEXT_SEED, train_tokenizer, with_fillers
 
 CODEC = EncodecConfig(
     sampling_rate=16000,
@@ -37,11 +36,11 @@ CODEC = EncodecConfig(
 CODEC_TRAINING = CodecTraining(steps=3000)
 
 FRAMES = 512  # of a training clip: 10.24 s
-TEXT_SEED, CLIP_SEED = 1, 2  # kept apart from the codec's clips and from those that the evaluation uses
+CLIP_SEED = 2  # kept apart from the codec's clips and from those that the evaluation uses
 CLIPS = ProceduralClips(CLIP_SEED, 16384, FRAMES)
 
 TEXT = {  # T5Config
-    "vocab_size": 384,
+    "vocab_size": PIECES,
     "d_model": 96,
     "d_kv": 24,
     "d_ff": 192,
@@ -67,12 +66,6 @@ LM_STEADYING = LMTraining(
 )  # fmt: skip
 LM_STAGES = {"lm.pt": LM_TRAINING, "lm-refined.pt": LM_REFINING, "lm-steadied.pt": LM_STEADYING}
 
-# Words that a user may write and that promise nothing the model could keep: it learns not to mind them.
-FILLERS = (
-    "a beautiful", "a little", "nice", "lovely", "short", "instrumental", "solo", "background", "please", "some",
-    "for a film", "for studying", "in the evening", "with feeling", "of the sea", "and", "very", "the", "music",
-)  # fmt: skip
-
 
 def train_tiny_codec(folder: Path) -> EncodecModel:
     """Train the codec, with its state in `folder`/codec.pt."""
@@ -93,44 +86,6 @@ def write_tiny_codes(folder: Path, first: int = 0, every: int = 1) -> None:
     """Encode the training clips once; `first` and `every` share the work among processes."""
     processes = Processes(every, first)
     write_codes(folder / "codes", CLIPS, load_tiny_codec(folder), FRAMES, processes=processes)
-
-
-def train_tokenizer(folder: Path):
-    """A tokenizer of our own: byte-pair merges of 20,000 captions, with every letter as a piece of last resort."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    rng = np.random.default_rng(TEXT_SEED)
-    texts = [with_fillers(caption(random_piece(rng), rng), rng) for _ in range(20_000)]
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation(behavior="isolated")]
-    )
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=TEXT["vocab_size"],
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        initial_alphabet=list("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'()-"),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
-    )
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=64
-    )
-    wrapped.save_pretrained(folder / "tokenizer")
-    return wrapped
-
-
-def with_fillers(text: str, rng: np.random.Generator) -> str:
-    """Put up to two words that promise nothing somewhere into a caption."""
-    words = text.split(" ")
-    for _ in range(int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
-        words.insert(int(rng.integers(len(words) + 1)), str(rng.choice(FILLERS)))
-    return " ".join(words)
 
 
 def new_tiny_lm(folder: Path) -> TextToCodes:
