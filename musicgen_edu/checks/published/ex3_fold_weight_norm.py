@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ... import figures
-from .. import Exercise, Wrong, expect, expect_close, expect_tensor
-from . import _weight_norm as answers
-from ._weight_norm import NEW, OLD
+from ...checkpoints import load as checkpoints
+from .. import Exercise, expect, expect_close, expect_equal, expect_tensor, mistakes
 
+OLD, NEW = checkpoints.WEIGHT_NORM
 CONV, UP = "encoder.model.3.conv.conv.", "decoder.model.3.convtr.convtr."
 
 
-def _folded(answer: Callable, tensors: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+def _fold(tensors):
+    formats = {"weight_g": "weight_v", "parametrizations.weight.original0": "parametrizations.weight.original1"}
+    found = dict(tensors)
+    for key in tensors:
+        for g, v in formats.items():
+            if key.endswith("." + g):
+                stem = key.removesuffix(g)
+                length, direction = found.pop(stem + g), found.pop(stem + v)
+                norm = direction.norm(dim=(1, 2), keepdim=True)
+                found[stem + "weight"] = length * direction / norm
+    return found
+
+
+def _folded(answer, tensors: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
     found = answer(tensors)
     expect(isinstance(found, dict), f"expected a dictionary, not {type(found).__name__}")
-    expect(set(found) == wanted, f"of {sorted(tensors)} become {sorted(wanted)}; yours are {sorted(found)}")
+    expect_equal(sorted(found), sorted(wanted), f"the keys that {sorted(tensors)} become")
     return found
+
+
+def _pair(stem: str, g: list, v: list, names: tuple[str, str] = OLD) -> dict[str, Tensor]:
+    return {stem + names[0]: torch.tensor(g).view(-1, 1, 1), stem + names[1]: torch.tensor(v)}
 
 
 def _stored(stem: str, layer: nn.Module, names: tuple[str, str] = OLD) -> dict[str, Tensor]:
@@ -34,7 +52,7 @@ def _stored(stem: str, layer: nn.Module, names: tuple[str, str] = OLD) -> dict[s
 
 def two_tensors_become_one(answer):
     """Where weight_g and weight_v stood, there is weight, in the shape of weight_v."""
-    for shape in ((4, 3, 7), (6, 4, 1)):
+    for shape in ((4, 3, 7), (6, 4, 1), (1, 1, 1)):
         tensors = {f"{CONV}weight_g": torch.rand(shape[0], 1, 1) + 0.5, f"{CONV}weight_v": torch.randn(shape)}
         found = _folded(answer, tensors, {f"{CONV}weight"})
         expect_tensor(found[f"{CONV}weight"], shape, torch.float32, "weight")
@@ -42,18 +60,19 @@ def two_tensors_become_one(answer):
 
 def a_weight_is_as_long_as_g_says(answer):
     """One filter: v = [3, 4] with g = 10 is [6, 8], which has the direction of v and the length 10."""
-    for scale in (1.0, 0.1, 100.0):
-        tensors = {f"{CONV}weight_g": torch.tensor([[[10.0]]]), f"{CONV}weight_v": scale * torch.tensor([[[3.0, 4.0]]])}
-        found = _folded(answer, tensors, {f"{CONV}weight"})[f"{CONV}weight"]
-        expect_close(found, torch.tensor([[[6.0, 8.0]]]), f"g = 10, v = {scale:g} [3, 4]")
+    for scale in (1.0, 0.1, 100.0, 1e-8):
+        found = _folded(answer, _pair(CONV, [10.0], [[[3.0 * scale, 4.0 * scale]]]), {f"{CONV}weight"})
+        expect_close(found[f"{CONV}weight"], torch.tensor([[[6.0, 8.0]]]), f"g = 10, v = {scale:g} [3, 4]")
+    found = _folded(answer, _pair(CONV, [-10.0], [[[3.0, -4.0]]]), {f"{CONV}weight"})
+    expect_close(found[f"{CONV}weight"], torch.tensor([[[-6.0, 8.0]]]), "g = -10, v = [3, -4]")
 
 
 def each_filter_has_its_own_norm(answer):
     """A convolution: the norm of a filter is taken over its channels and taps, and over no other filter."""
-    v = torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]]])  # two filters of two channels
-    tensors = {f"{CONV}weight_g": torch.tensor([[[5.0]], [[8.0]]]), f"{CONV}weight_v": v}
+    v = [[[3.0, 0.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]]]  # two filters of two channels
     wanted = torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[4.0, 4.0], [4.0, 4.0]]])
-    expect_close(_folded(answer, tensors, {f"{CONV}weight"})[f"{CONV}weight"], wanted, "norms 5 and 2, g 5 and 8")
+    found = _folded(answer, _pair(CONV, [5.0, 8.0], v), {f"{CONV}weight"})
+    expect_close(found[f"{CONV}weight"], wanted, "norms 5 and 2, g 5 and 8")
     layer = nn.Conv1d(3, 5, 4)
     found = _folded(answer, _stored(CONV, layer), {f"{CONV}weight"})
     expect_close(found[f"{CONV}weight"], layer.weight, "a convolution of torch's, 3 to 5 channels")
@@ -75,32 +94,89 @@ def new_names_are_known(answer):
 
 
 def all_else_stays(answer):
-    """Biases, the LSTM's weights and the codebooks are handed on as they are."""
+    """Biases, the LSTM's weights and the codebooks are handed on as they are, in a new dictionary."""
     others = {
-        f"{CONV}bias": torch.randn(5),
-        "encoder.model.13.lstm.weight_ih_l0": torch.randn(8, 2),
-        "encoder.model.13.lstm.weight_hh_l0": torch.randn(8, 2),
-        "quantizer.vq.layers.0._codebook.embed": torch.randn(4, 3),
-    }
-    layer = nn.Conv1d(3, 5, 4)
-    found = _folded(answer, _stored(CONV, layer) | others, {f"{CONV}weight", *others})
-    for key, tensor in others.items():
-        expect(torch.equal(found[key], tensor), f"{key} has changed")
+        f"{CONV}bias": torch.randn(5), "encoder.model.13.lstm.weight_hh_l0": torch.randn(8, 2),
+        "encoder.model.13.lstm.weight_ih_l0": torch.randn(8, 2, dtype=torch.float64),
+        "decoder.model.15.conv.conv.weight": torch.randn(3, 2, 4), "decoder.model.15.weight_gain": torch.rand(3),
+        "quantizer.vq.layers.0._codebook.embed": torch.randn(4, 3).half(),
+        "quantizer.vq.layers.0._codebook.inited": torch.tensor([True]),
+        "quantizer.vq.layers.0._codebook.cluster_size": torch.arange(4),
+    }  # fmt: skip
+    for pairs in ({}, _stored(CONV, nn.Conv1d(3, 5, 4))):
+        tensors = pairs | others
+        found = _folded(answer, tensors, {*others, f"{CONV}weight"} if pairs else {*others})
+        expect(found is not tensors, "expected a new dictionary, not the one that was given")
+        for key, tensor in others.items():
+            expect_tensor(found[key], tuple(tensor.shape), tensor.dtype, key)
+            expect_close(found[key], tensor, key, 0.0)
 
 
 def a_model_is_folded_as_torch_does(answer):
     """A model of several layers, in either format: plain layers with the folded weights compute the same."""
-    for names, backwards in ((OLD, False), (NEW, False), (OLD, True)):
+    for names, backwards in (([OLD] * 3, False), ([NEW] * 3, False), ([OLD] * 3, True), ([OLD, NEW, OLD], True)):
         made = [nn.Conv1d(2, 6, 5), nn.ConvTranspose1d(6, 4, 4, stride=2), nn.Conv1d(4, 1, 3)]
         plain = nn.Sequential(nn.Conv1d(2, 6, 5), nn.ConvTranspose1d(6, 4, 4, stride=2), nn.Conv1d(4, 1, 3))
         tensors = {}
         for i, layer in enumerate(made):
-            tensors |= _stored(f"{i}.", layer, names) | {f"{i}.bias": layer.bias.detach()}
+            tensors |= _stored(f"{i}.", layer, names[i]) | {f"{i}.bias": layer.bias.detach()}
         if backwards:  # a dictionary promises no order
             tensors = dict(reversed(tensors.items()))
         plain.load_state_dict(_folded(answer, tensors, set(plain.state_dict())))
         x = torch.randn(2, 2, 20)
-        expect_close(plain(x), nn.Sequential(*made)(x), f"three layers, {names[0]}")
+        expect_close(plain(x), nn.Sequential(*made)(x), f"three layers, {[one[0] for one in names]}: their output")
+
+
+def folds_as_the_library_does(answer):
+    """On random pairs of either name, in any order, the weights are those of the library."""
+    for n, m, taps in ((1, 5, 3), (5, 1, 7), (4, 4, 4), (3, 4, 1), (16, 8, 10)):
+        v = torch.randn(n, m, taps) * 10 ** torch.empty(n, 1, 1).uniform_(-3, 3)
+        tensors = {}
+        for i, names in enumerate((OLD, NEW, OLD, NEW)):
+            tensors |= {f"{i}.{names[i // 2]}": torch.randn(n, 1, 1) if i < 2 else v + i}
+            tensors |= {f"{i}.{names[1 - i // 2]}": v + i if i < 2 else torch.randn(n, 1, 1)}
+        found = _folded(answer, tensors, {f"{i}.weight" for i in range(4)})
+        for i, (g, v_name) in enumerate((OLD, NEW, OLD, NEW)):
+            wanted = checkpoints.fold_weight_norm(tensors[f"{i}.{g}"], tensors[f"{i}.{v_name}"])
+            expect_close(found[f"{i}.weight"], wanted, f"g {[n, 1, 1]} and v {[n, m, taps]} as {g} and {v_name}")
+
+
+def _one_after_another(tensors):
+    """The last length that was seen is taken to belong to a direction."""
+    found, g = {}, None
+    for key, tensor in tensors.items():
+        if key.endswith((f".{OLD[0]}", f".{NEW[0]}")):
+            g = tensor
+        elif key.endswith((f".{OLD[1]}", f".{NEW[1]}")):
+            found[key.removesuffix(OLD[1]).removesuffix(NEW[1]) + "weight"] = checkpoints.fold_weight_norm(g, tensor)
+        else:
+            found[key] = tensor
+    return found
+
+
+def _by_torch(tensors):
+    """torch's own function for it."""
+    new = re.compile(r"\.parametrizations\.weight\.original([01])$")
+    renamed = {new.sub(lambda one: f".weight_{'gv'[int(one[1])]}", key): tensor for key, tensor in tensors.items()}
+    found = {}
+    for key, tensor in renamed.items():
+        if key.endswith(".weight_v"):
+            found[key[:-2]] = torch._weight_norm(tensor, renamed[key[:-1] + "g"], 0)
+        elif not key.endswith(".weight_g"):
+            found[key] = tensor
+    return found
+
+
+def _with_numpy(tensors):
+    found = dict(tensors)
+    for key in tensors:
+        for g_name, v_name in (OLD, NEW):
+            if key.endswith(f".{v_name}"):
+                stem = key.removesuffix(v_name)
+                g, v = found.pop(stem + g_name).numpy(), found.pop(key).numpy()
+                norm = np.sqrt((v.astype(np.float64) ** 2).sum((1, 2), keepdims=True))
+                found[f"{stem}weight"] = torch.from_numpy((g * v / norm).astype(np.float32))
+    return found
 
 
 def _examples(generator):
@@ -114,7 +190,8 @@ def _examples(generator):
         ({CONV + NEW[0]: conv[0], CONV + NEW[1]: conv[1], f"{UP}weight_g": up[0], f"{UP}weight_v": up[1]},),
         ({f"{UP}weight_g": conv[0], f"{UP}weight_v": conv[1], "x.lstm.weight_hh_l0": normal(4, 1)},),
         ({CONV + NEW[0]: conv[0], CONV + NEW[1]: conv[1]},),
-        ({f"{CONV}weight_v": conv[1], f"{CONV}weight_g": conv[0]},),
+        ({f"{CONV}weight_v": conv[1], f"{CONV}weight_g": -conv[0], "y": torch.arange(3)},),
+        ({f"{CONV}weight_g": conv[0], f"{CONV}weight_v": 1e-8 * conv[1]},),
     ]
 
 
@@ -132,127 +209,85 @@ def _picture(target, yours, arguments):
     return figures.figure_picture(figure, "length of each filter: as g says, as it should be, and yours")
 
 
+NORM = "direction.norm(dim=(1, 2), keepdim=True)"
 fold_weight_norm = Exercise(
     "fold_weight_norm",
-    reference=answers.folded,
+    reference=_fold,
     properties=(
-        two_tensors_become_one,
-        a_weight_is_as_long_as_g_says,
-        each_filter_has_its_own_norm,
-        transposed_ones_are_normed_by_input,
-        new_names_are_known,
-        all_else_stays,
-        a_model_is_folded_as_torch_does,
+        two_tensors_become_one, a_weight_is_as_long_as_g_says, each_filter_has_its_own_norm,
+        transposed_ones_are_normed_by_input, new_names_are_known, all_else_stays, a_model_is_folded_as_torch_does,
+        folds_as_the_library_does,
     ),
-    wrong=(
-        Wrong(
-            answers.parts_stay,
-            "two_tensors_become_one",
-            "You leave weight_g and weight_v in the dictionary. A plain layer has no place for them.",
-        ),
-        Wrong(
-            answers.taken_out,
-            "two_tensors_become_one",
-            "You take the two out of the dictionary that you were given. Build a new one: others may need the old.",
-        ),
-        Wrong(
-            answers.multiplied,
-            "a_weight_is_as_long_as_g_says",
-            "You multiply g and v. The length of v is in there too: divide by it.",
-        ),
-        Wrong(
-            answers.squared,
-            "a_weight_is_as_long_as_g_says",
-            "You divide by the sum of squares. The norm is its root.",
-        ),
-        Wrong(
-            answers.absolute,
-            "a_weight_is_as_long_as_g_says",
-            "You divide by the sum of absolute values. The norm is Euclidean: the root of the sum of squares.",
-        ),
-        Wrong(
-            answers.mean_square,
-            "a_weight_is_as_long_as_g_says",
-            "You divide by the root of the mean of squares. It is their sum that counts, not their mean.",
-        ),
-        Wrong(
-            answers.without_g,
-            "a_weight_is_as_long_as_g_says",
-            "Your weights all have the length 1. That is the direction: multiply it by g.",
-        ),
-        Wrong(
-            answers.padded_norm,
-            "a_weight_is_as_long_as_g_says",
-            "You add a small number to the norm. Short directions then come out too short: divide by the norm itself.",
-        ),
-        Wrong(
-            answers.default_axis,
-            "a_weight_is_as_long_as_g_says",
-            "F.normalize takes the norm over dimension 1 unless told otherwise: over channels, each tap by itself.",
-        ),
-        Wrong(
-            answers.over_all,
-            "each_filter_has_its_own_norm",
-            "You take one norm over all filters. Each has its own.",
-        ),
-        Wrong(
-            answers.over_taps,
-            "each_filter_has_its_own_norm",
-            "You take the norm over the taps of each channel. A filter is all its channels and taps together.",
-        ),
-        Wrong(
-            answers.along_outputs,
-            "each_filter_has_its_own_norm",
-            "You take the norm over dimensions 0 and 2. It runs over all but the first: 1 and 2.",
-        ),
-        Wrong(
-            answers.over_filters,
-            "a_weight_is_as_long_as_g_says",
-            "You take the norm along the first dimension, over all filters. It runs over all dimensions but the first.",
-        ),
-        Wrong(
-            answers.by_output,
-            "transposed_ones_are_normed_by_input",
-            "You norm the outputs of a transposed convolution, which are its dimension 1. Sensible, and not what was "
-            "trained: g [inputs, 1, 1] says dimension 0. It broadcasts all the same, so nothing complains.",
-        ),
-        Wrong(
-            answers.g_along_outputs,
-            "transposed_ones_are_normed_by_input",
-            "You lay g along the outputs of a transposed convolution. Its shape says where it belongs.",
-        ),
-        Wrong(
-            answers.swapped,
-            "new_names_are_known",
-            "original0 is g and original1 is v: you have them the other way round.",
-        ),
-        Wrong(
-            answers.old_only,
-            "new_names_are_known",
-            "You know weight_g and weight_v only. The other format is parametrizations.weight.original0 and 1.",
-        ),
-        Wrong(
-            answers.stem_kept,
-            "new_names_are_known",
-            "Your key still has `parametrizations.` in it. A plain layer's weight is called weight.",
-        ),
-        Wrong(
-            answers.others_dropped,
-            "all_else_stays",
-            "You return what you have folded, and nothing else: biases, LSTM and codebooks are gone.",
-        ),
-        Wrong(
-            answers.one_after_another,
-            "a_model_is_folded_as_torch_does",
-            "You take the g that you saw last. The keys may stand in any order: look the partner up by its name.",
-        ),
-        Wrong(
-            answers.first_only,
-            "a_model_is_folded_as_torch_does",
-            "You fold one layer and stop. Does a `return` or `break` stand within the loop?",
-        ),
-    ),
-    right=(answers.by_torch, answers.by_pairs, answers.by_einsum, answers.popped),
+    wrong=mistakes(_fold, {
+        two_tensors_become_one: [
+            ("return found", "return tensors | found",
+             "You leave weight_g and weight_v in the dictionary. A plain layer has no place for them."),
+            ("dict(tensors)", "tensors", "in tensors:", "in list(tensors):", "You take the two out of the dictionary "
+             "that you were given. Build a new one: others may need the old."),
+        ],
+        a_weight_is_as_long_as_g_says: [
+            (" / norm", "", "You multiply g and v. The length of v is in there too: divide by it."),
+            (NORM, "direction.square().sum((1, 2), keepdim=True)",
+             "You divide by the sum of squares. The norm is its root."),
+            (NORM, "direction.abs().sum((1, 2), keepdim=True)",
+             "You divide by the sum of absolute values. The norm is Euclidean: the root of the sum of squares."),
+            (NORM, "direction.square().mean((1, 2), keepdim=True).sqrt()",
+             "You divide by the root of the mean of squares. It is their sum that counts, not their mean."),
+            ("length * direction", "direction",
+             "Your weights all have the length 1. That is the direction: multiply it by g."),
+            ("keepdim=True)", "keepdim=True) + 1e-5",
+             "You add a small number to the norm. Short directions then come out too short: divide by the norm "
+             "itself."),
+            (NORM, "direction.norm(dim=1, keepdim=True)",
+             "F.normalize takes the norm over dimension 1 unless told otherwise: over channels, each tap by itself."),
+            ("dim=(1, 2)", "dim=0", "You take the norm along the first dimension, over all filters. It runs over all "
+             "dimensions but the first."),
+            ("length * direction", "length.abs() * direction", "You drop the sign of g. The formula multiplies by g as "
+             "it stands."),
+            ("keepdim=True)", "keepdim=True).clamp(min=1e-6)", "You do not let the norm be smaller than some number. "
+             "Short directions then come out too short: no filter has the length 0."),
+        ],
+        each_filter_has_its_own_norm: [
+            (NORM, "direction.norm()", "You take one norm over all filters. Each has its own."),
+            ("dim=(1, 2)", "dim=2", "You take the norm over the taps of each channel. A filter is all its channels and "
+             "taps together."),
+            ("dim=(1, 2)", "dim=(0, 2)", "You take the norm over dimensions 0 and 2. It runs over all but the first: "
+             "1 and 2."),
+        ],
+        transposed_ones_are_normed_by_input: [
+            ("dim=(1, 2)", 'dim=(0, 2) if "convtr" in key else (1, 2)',
+             "You norm the outputs of a transposed convolution, which are its dimension 1. Sensible, and not what was "
+             "trained: g [inputs, 1, 1] says dimension 0. It broadcasts all the same, so nothing complains."),
+            ("dim=(1, 2)", 'dim=(0, 2) if "convtr" in key else (1, 2)',
+             "length * ", '(length.view(1, -1, 1) if "convtr" in key else length) * ',
+             "You lay g along the outputs of a transposed convolution. Its shape says where it belongs."),
+        ],
+        new_names_are_known: [
+            ("norm = ", "if 'param' in g:\n                    length, direction = direction, length\n"
+             "                norm = ", "original0 is g and original1 is v: you have them the other way round."),
+            (', "parametrizations.weight.original0": "parametrizations.weight.original1"', "",
+             "You know weight_g and weight_v only. The other format is parametrizations.weight.original0 and 1."),
+            ('found[stem + "weight"]', 'found[stem + g.replace("_g", "").removesuffix(".original0")]',
+             "Your key still has `parametrizations.` in it. A plain layer's weight is called weight."),
+        ],
+        all_else_stays: [
+            ("return found", "return {key: found[key] for key in found if key not in tensors}",
+             "You return what you have folded, and nothing else: biases, LSTM and codebooks are gone."),
+            ("return found", "return {key: one.float() for key, one in found.items()}",
+             "You change the number format of what is not yours: codes and flags are no floats. Hand it on as it is."),
+            ("return found", "return found if len(found) < len(tensors) else tensors",
+             "Where there is nothing to fold you return the dictionary that you were given. A new one is asked for."),
+        ],
+        a_model_is_folded_as_torch_does: [
+            (_one_after_another, "You take the g that you saw last. The keys may stand in any order: look the partner "
+             "up by its name."),
+            ("length * direction / norm", "length * direction / norm\n                return found",
+             "You fold one layer and stop. Does a `return` or `break` stand within the loop?"),
+            ("formats.items():", "[p for p in formats.items() if any(k.endswith('.' + p[0]) for k in tensors)][:1]:",
+             "You look which names the file uses, once. A file may have both: ask for each key."),
+        ],
+    }),
+    right=(_by_torch, _with_numpy),
     examples=_examples,
     picture=_picture,
-)
+)  # fmt: skip
