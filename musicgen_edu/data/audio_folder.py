@@ -32,6 +32,7 @@ class SoundFile:
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return self.samples / self.rate
 
 

@@ -50,6 +50,7 @@ class MusicCapsRow:
 
     @property
     def seconds(self) -> float:
+        """Length of the clip."""
         return self.end - self.start
 
 

@@ -45,11 +45,13 @@ class FileClips:
         return len(self.clips)
 
     def identity(self, i: int) -> list:
+        """Path and size of the file, the part of it, and the caption."""
         clip = self.clips[i]
         size = os.path.getsize(clip.path) if os.path.exists(clip.path) else 0
         return [str(clip.path), size, clip.start, clip.seconds, clip.caption]
 
     def clip(self, i: int, sample_rate: int) -> tuple[Tensor, str]:
+        """The part of the file, as mono at that rate."""
         return read_clip(self.clips[i], sample_rate), self.clips[i].caption
 
 
@@ -65,9 +67,11 @@ class ProceduralClips:
         return self.count
 
     def identity(self, i: int) -> list:
+        """Its seed, number and length."""
         return ["procedural", self.seed, i, self.frames]
 
     def clip(self, i: int, sample_rate: int) -> tuple[Tensor, str]:
+        """Made anew each time; a `ValueError` at another rate than the synthesizer's."""
         if sample_rate != SAMPLE_RATE:
             raise ValueError(f"procedural music comes at {SAMPLE_RATE} Hz, but the codec takes {sample_rate} Hz")
         made = make_clip(np.random.SeedSequence((self.seed, i)), self.frames)

@@ -57,6 +57,7 @@ class LMTraining:
 
     @property
     def steps(self) -> int:
+        """Updates in all phases together."""
         return sum(steps for _, _, steps in self.phases)
 
     def sizes(self, step: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ MODEL_MAY_IMPORT = {f"{PACKAGE}.errors", f"{PACKAGE}.files"}
 THEMES = {  # tests of a room as a whole, which no single module of it stands for
     "checks": {"checks", "class"},
     "checkpoints": {"full_size"},
+    "experiments": {"commands"},
     "fast": {"fast_path"},
     "package": {"architecture", "packaging", "former_names"},
     "browser": None,  # one file a page
