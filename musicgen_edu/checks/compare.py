@@ -64,6 +64,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def tensors(value: Any) -> list[Tensor]:
+    """All tensors of a result, however deep in lists and tuples."""
     if isinstance(value, (list, tuple)):
         return [tensor for one in value for tensor in tensors(one)]
     return [value] if isinstance(value, Tensor) else []
@@ -87,6 +88,7 @@ def _gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor | Non
 
 
 def snapshot(value: Any) -> Any:
+    """A copy of what an answer is given, to be compared with afterwards; what holds no numbers is kept."""
     if isinstance(value, Tensor):
         return value.detach().clone().requires_grad_(value.requires_grad)
     if isinstance(value, np.ndarray):
