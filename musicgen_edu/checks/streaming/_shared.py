@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ... import figures
+from ...model.encodec import Conv1d, ConvTranspose1d, EncodecConfig
 from .. import Exercise, expect, expect_close
+from .. import expect_equal as expect_same
 
 SPLITS = ((24,), (12, 12), (1, 2, 3, 18), (5, 5, 5, 5, 4), (0, 7, 0, 0, 17, 0), (1,) * 24, (23, 1))
+ZEROS = EncodecConfig(pad_mode="constant")  # the library's layers, with zeros where the codec mirrors
 
 
 def run(answer: Callable, pieces: list[Tensor], *layers: nn.Module) -> tuple[list[Tensor], list[int]]:
     """What a generator yields, and how many outputs it had given by the time it asked for what follows each piece."""
-    made, given, before = [], [], [piece.clone() for piece in pieces]
+    made, yielded, given, before = [], [], [], [piece.clone() for piece in pieces]
 
     def source() -> Iterator[Tensor]:
         for piece in pieces:
@@ -28,9 +33,12 @@ def run(answer: Callable, pieces: list[Tensor], *layers: nn.Module) -> tuple[lis
     for output in outputs:
         expect(isinstance(output, Tensor), f"it yields tensors, not {type(output).__name__}")
         expect(output.ndim == 3, f"it yields tensors [B, C, m], not of shape {list(output.shape)}")
+        yielded.append(output)
         made.append(output.detach().clone())
     kept = all(torch.equal(piece, old) for piece, old in zip(pieces, before, strict=True))
     expect(kept, "it changes the pieces that it is given: work on a copy, x.clone()")
+    kept = all(torch.equal(output, old) for output, old in zip(yielded, made, strict=True))
+    expect(kept, "an output changes after it was yielded: yield a new tensor each time, or y.clone()")
     return made, given
 
 
@@ -71,17 +79,26 @@ def ramp(*sizes: int) -> list[Tensor]:
     return list(torch.arange(1.0, sum(sizes) + 1)[None, None].split(sizes, -1))
 
 
+def row(*numbers: float) -> Tensor:
+    return torch.tensor([[[float(one) for one in numbers]]])
+
+
+def convolution(C: int, out: int, kernel: int, dilation: int = 1) -> Conv1d:
+    """The library's layer; its `conv` is torch's."""
+    return fixed(Conv1d(ZEROS, C, out, kernel, 1, dilation))
+
+
+def transposed(C: int, out: int, stride: int) -> ConvTranspose1d:
+    """The library's layer; its `conv` is torch's."""
+    return fixed(ConvTranspose1d(ZEROS, C, out, 2 * stride, stride))
+
+
 def expect_outputs(answer: Callable, pieces: list[Tensor], layers: tuple, target: Tensor, what: str) -> None:
     """Expect the pieces of a stream to join to `target` [B, C, N]."""
-    found = joined(run(answer, pieces, *layers)[0])
-    expect(
-        found.shape == target.shape,
-        f"{what}: the outputs join to shape {list(found.shape)}, not {list(target.shape)}",
-    )
-    expect_equal(found, target, what)
+    expect_signal(joined(run(answer, pieces, *layers)[0]), target, what)
 
 
-def expect_equal(found: Tensor, target: Tensor, what: str) -> None:
+def expect_signal(found: Tensor, target: Tensor, what: str) -> None:
     """Expect outputs [B, C, N]; the message shows the numbers from the first one on that differs."""
     wrong = (~torch.isclose(found, target, rtol=1e-4, atol=1e-4)).nonzero() if found.shape == target.shape else []
     if len(wrong):
@@ -89,6 +106,12 @@ def expect_equal(found: Tensor, target: Tensor, what: str) -> None:
         what += f", from output {n} on" if n else ""
         found, target = found[b, c, n:], target[b, c, n:]
     expect_close(found, target, what, 1e-4)
+
+
+def expect_given(answer: Callable, pieces: list[Tensor], layers: tuple, target: list[int], what: str) -> None:
+    """Expect so many outputs in all before the piece after each one is asked for."""
+    sizes = [piece.shape[-1] for piece in pieces]
+    expect_same(run(answer, pieces, *layers)[1], target, f"{what}: outputs after each of the pieces {sizes}")
 
 
 def expect_every_cut(answer: Callable, signal: Tensor, layers: tuple, target: Tensor, what: str) -> None:
@@ -99,14 +122,43 @@ def expect_every_cut(answer: Callable, signal: Tensor, layers: tuple, target: Te
 
 def expect_constant_work(answer: Callable, layer: nn.Module, C: int, context: int, layers: tuple | None = None) -> None:
     """Expect a layer to be given each input once, and at each piece its context again."""
-    seen, pieces = [], list(torch.randn(1, C, 120).split(10, -1))
-    counting = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
+    seen, time = [], 0 if isinstance(layer, nn.LSTM) else -1
+    counting = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[time]))
     try:
-        run(answer, pieces, *(layers or (layer,)))
+        run(answer, list(torch.randn(1, C, 120).split(10, -1)), *(layers or (layer,)))
     finally:
         counting.remove()
     most = 10 + 2 * context
-    expect(all(n <= most for n in seen), f"12 pieces of 10 inputs: the layer is given {seen} inputs")
+    what = f"12 pieces of 10 inputs: expected {most} inputs at most each time"
+    expect(all(n <= most for n in seen), f"{what}, not {max(seen, default=0)}: the layer is given {seen}")
+
+
+def expect_constant_memory(answer: Callable, layer: nn.Module, C: int) -> None:
+    """Expect a generator's variables to hold no more after twelve pieces than after four."""
+    held, outputs = [], None
+
+    def source() -> Iterator[Tensor]:
+        for _ in range(12):
+            yield torch.randn(1, C, 10)
+            held.append(_numbers_held(outputs))
+
+    outputs = answer(source(), layer)
+    for _ in outputs:
+        pass
+    what = "numbers that it holds after 4 pieces and after 12: expected as many"
+    expect(held[-1] <= 1.5 * held[3], f"{what}, {held[3]}, not {held[-1]}: keep what the next outputs need, no more")
+
+
+def _numbers_held(generator: Any) -> int:
+    """In all tensors that a generator's variables hold; 0 for what is no generator."""
+
+    def count(value: Any) -> int:
+        if isinstance(value, (list, tuple, deque)):
+            return sum(map(count, value))
+        return value.numel() if isinstance(value, Tensor) else getattr(value, "size", 0) * isinstance(value, np.ndarray)
+
+    frame = getattr(generator, "gi_frame", None)
+    return 0 if frame is None else sum(map(count, frame.f_locals.values()))
 
 
 def two_streams(target: Any, yours: Any, arguments: tuple, factor: int = 1) -> figures.Picture:
