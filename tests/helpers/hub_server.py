@@ -21,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 class Asked:
     """One line of the log."""
 
-    method: str
     path: str
     range: str | None
     token: str | None
@@ -110,7 +109,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)
-        line = Asked(self.command, path, self.headers["Range"], self.headers["Authorization"], self.host)
+        line = Asked(path, self.headers["Range"], self.headers["Authorization"], self.host)
         self.hub.log.append(line)
         if self.hub.misbehave(self, line):
             return
