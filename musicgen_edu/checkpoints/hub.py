@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, errors, get_session, hf_hub_url, utils
+from huggingface_hub.utils import tqdm
 
 from ..errors import CheckpointError
 from ..files import has_hash, link_or_copy, replace_when_complete
@@ -154,7 +155,7 @@ class Repository:
         parts, total = [self.ours / f"{file.digest}.part" for file in missing], sum(file.size for file in missing)
         if shutil.disk_usage(self.folder).free < total - sum(part.stat().st_size for part in parts if part.is_file()):
             raise OSError(errno.ENOSPC, "no room", str(self.folder))
-        with utils.tqdm(total=total, unit="B", unit_scale=True, desc=self.name, disable=not progress) as bar:
+        with tqdm(total=total, unit="B", unit_scale=True, desc=self.name, disable=not progress) as bar:
             for file, part in zip(missing, parts, strict=True):
                 self.download(folder.name, file, part, bar)
                 os.replace(part, self.blobs / file.digest)
@@ -213,8 +214,8 @@ def receive(url: str, part: Path, file: RemoteFile, bar: Any) -> None:
         if length and out.tell() + int(length) != file.size:
             raise CheckpointError(f"the hub announces another length of {file.name} than it lists: call again; {PROXY}")
         for piece in response.iter_bytes():
-            out.write(piece[: file.size - out.tell()])  # a longer answer is cut off; the hash decides about the rest
-            bar.update(max(0, min(len(piece), out.tell() - have)))
+            count = out.write(piece[: file.size - out.tell()])  # a longer answer is cut off; the hash decides
+            bar.update(max(0, min(count, out.tell() - have)))
         if (end := out.seek(0, os.SEEK_END)) < file.size:
             raise HTTPError(f"the answer ended after {end} of {file.size} bytes")
 

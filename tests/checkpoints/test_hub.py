@@ -67,6 +67,7 @@ def server(running, folders, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(hub, "WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(hub, "tqdm", Bar)
     return running
 
 
@@ -98,6 +99,22 @@ def check_cache(tmp_path: Path, server: FakeHub) -> None:
     for path in (tmp_path / "cache").glob("models--*/snapshots/*/*"):
         name = path.parents[2].name.removeprefix("models--").replace("--", "/")
         assert not path.exists() or path.read_bytes() == server.files[name][path.name]
+
+
+class Bar:
+    """A progress bar that wants to end where it should."""
+
+    def __init__(self, total: int, **_):
+        self.left = total
+
+    def update(self, count: int) -> None:
+        self.left -= count
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        assert kind or self.left == 0
 
 
 # What goes well.
@@ -230,12 +247,15 @@ def send_another_part(handler, line, data):
     handler.answer(206, data[7:], Content_Range=f"bytes 7-{len(data) - 1}/{len(data)}")
 
 
-def give_no_length(handler, line, data):
-    handler.send_response(200)
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    handler.wfile.write(data[:4000])
-    handler.close_connection = True
+def without_length(change: Callable[[bytes], bytes]):
+    def act(handler, line, data):
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(change(data))
+        handler.close_connection, line.sent = True, len(data)
+
+    return act
 
 
 def slowly(handler, line, data):
@@ -256,6 +276,7 @@ KEPT = "what arrived is kept"
 MENDS = {  # what answers for the file with the weights in turn, and how many bytes come twice
     **{f"busy ({status})": ([answer(status, Retry_After="0")] * 2 + [None], 0) for status in (429, 503, 500)},
     "the line breaks again and again": ([send(stop=30000)] * 6 + [None], 0),
+    "does not end in time": ([without_length(lambda data: data + b"more")], 0),
     "ignores the range": ([send(stop=9999), send(ranges=False, stop=5000), send(ranges=False)], 14999),
 }
 FAULTS = {  # the file, what answers for it in turn, the words, how much of the file is kept
@@ -268,7 +289,12 @@ FAULTS = {  # the file, what answers for it in turn, the words, how much of the 
     "another range": (WEIGHTS, [send(stop=9999), send_another_part], f"another part of {WEIGHTS} than was asked", 9999),
     "weights cut short": (WEIGHTS, [cut_short], LENGTH.format(WEIGHTS), 0),
     "config.json cut short": ("config.json", [cut_short], LENGTH.format("config.json"), 0),
-    "no length, early end": (WEIGHTS, [give_no_length], r"the answer ended after 4000 of \d+ bytes", 4000),
+    "no length, early end": (
+        WEIGHTS,
+        [without_length(lambda data: data[:4000])],
+        r"ended after 4000 of \d+ bytes",
+        4000,
+    ),
     "weights changed on the way": (WEIGHTS, [change_a_byte], CHANGED.format(WEIGHTS), None),
     "config.json changed on the way": ("config.json", [change_a_byte], CHANGED.format("config.json"), None),
     "429 to the end": ("main", [answer(429)], "too many requests from here", None),
@@ -299,6 +325,7 @@ def test_a_server_that_misbehaves(server, said, tmp_path, fault):
     server.faults[file] = list(acts)
     said(fault, words)
     assert len(server.asked("main")) == (4 if "to the end" in fault else 1)
+    assert kept != 0 or len(server.asked(file)) == (2 if file == WEIGHTS else 1)  # what waiting does not mend
     check_cache(tmp_path, server)
     assert parts(tmp_path) == ([] if kept is None else [kept])
     server.faults, before = {}, {name: server.sent(name) for name in server.files[NAME]}
@@ -373,7 +400,11 @@ def test_without_a_network_what_was_fetched_loads(server, said, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     for act in (answer(503), answer(200, PAGE, Content_Type="text/html")):  # down; a hotel's network before the login
         server.faults["main"] = [act]
+        server.log.clear()
         assert fetch() == folder
+        assert len(server.log) == 1  # nobody waits for what is here
+    server.faults["main"] = [refuse(403, "GatedRepo")]
+    said("gated since it was fetched", "accept their terms")
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
     assert fetch() == folder
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder.parents[2] / "other"))
@@ -405,6 +436,27 @@ def test_a_file_changed_on_the_disk_is_fetched_again_and_only_that(server, said,
         fetch(**options)
 
 
+def test_what_is_not_ours_is_left_alone(server, monkeypatch, tmp_path):
+    """A blob may be a link into a store that other repositories use, or have a name that is no hash."""
+    folder, store = fetch(), tmp_path / "store"
+    for file, name in ((WEIGHTS, (folder / WEIGHTS).readlink().name), ("tokenizer.json", "W/abc")):
+        blob = (folder / file).resolve()
+        stored = shutil.move(blob, store.with_name(file))
+        named = blob.with_name(name.replace("/", "-"))
+        named.symlink_to(stored)
+        (folder / file).unlink()
+        (folder / file).symlink_to(named)
+        spoil(Path(stored))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match=f"{WEIGHTS} on this disk"):
+        fetch()
+    assert (folder / "tokenizer.json").exists()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    fetch()
+    check_cache(tmp_path, server)
+    assert store.with_name(WEIGHTS).exists()
+
+
 def test_a_touched_file_is_hashed_again_an_untouched_one_is_not(server, monkeypatch):
     folder, hashed = fetch(), []
     has_hash = hub.has_hash
@@ -422,9 +474,17 @@ def test_a_touched_file_is_hashed_again_an_untouched_one_is_not(server, monkeypa
 # The disk.
 
 
-def test_no_room_on_the_disk_is_seen_before_anything_is_fetched(server, said, monkeypatch):
+def test_no_room_on_the_disk_is_seen_before_anything_is_fetched(server, said, monkeypatch, tmp_path):
+    server.faults[WEIGHTS] = [send(stop=200_000), answer(503)]
+    with pytest.raises(CheckpointError):
+        fetch()
+    server.faults = {}
     usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 100_000))
+    fetch()  # there is room for the rest
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "other"))
+    server.log.clear()
     said("no room on the disk", r"the disk is full \(0.0 GB free at .*\): make room, or set HF_HOME")
     assert not any("resolve" in line.path for line in server.log)
 
