@@ -12,3 +12,7 @@ class CheckpointError(ValueError):
 
 class Stopped(Exception):
     """Raised by a `progress` callback to end a generation that was asked to stop; whoever asked catches it."""
+
+
+class NotFinite(ValueError):
+    """Numbers that had to be finite are NaN or infinite: of a training, of weights, or of logits."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..files import replace_when_complete, room_for
 from ..model.encodec import EncodecModel
+from ..model.finite import check_finite
 from ..model.lm import MusicgenLM
 from .folder import CONFIG, WEIGHTS
 from .published import codec_dict, lm_dict, published_codec_name, published_names
@@ -125,13 +126,15 @@ def write_folder(
     has it is complete.
 
     Raises:
+        NotFinite: a weight is NaN or infinite, or becomes so in `dtype`; the folder is as it was.
         OSError: the disk is full.
     """
     from safetensors.torch import save_file
 
+    ready = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in tensors.items()}
+    check_finite(ready.items(), f"nothing was written to {folder}: as {str(dtype).removeprefix('torch.')}, the weight")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
-    ready = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in tensors.items()}
     with room_for(folder / WEIGHTS, sum(tensor.nbytes for tensor in ready.values())) as temporary:
         save_file(ready, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read

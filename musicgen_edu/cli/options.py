@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,8 @@ BOUNDS: dict[str, Callable[[float], bool]] = {  # besides "at least 1" and the l
     "0 to 1": lambda number: 0 <= number <= 1,
     "at least 0 and less than 1": lambda number: 0 <= number < 1,
     "more than 0": lambda number: 0 < number < math.inf,
+    "at most 1e9": lambda number: number <= 1e9,
+    "less than 2**63": lambda number: number < 2**63,
 }
 NOT_OF_THE_RUN = ("command", "run", "when_stopped", "out", "device", "checkpoint_every")  # they change no numbers
 
@@ -82,12 +83,16 @@ def check_numbers(arguments: argparse.Namespace, bounds: dict[str, str]) -> None
         bounds: in words, such as "at least 1" or a key of `BOUNDS`, to the names of the options that must keep them.
     """
     for words, names in bounds.items():
-        kept = BOUNDS.get(words) or functools.partial(operator.le, float(words.removeprefix("at least ")))
+        kept = BOUNDS.get(words) or functools.partial(_at_least, float(words.removeprefix("at least ")))
         for name in names.split():
             given = getattr(arguments, name)
             numbers = given if isinstance(given, list) else [] if given is None else [given]
             if not all(map(kept, numbers)):
                 raise ValueError(f"{dashed(name)} must be {words}, not {shown(given)}")
+
+
+def _at_least(least: float, number: float) -> bool:
+    return least <= number < math.inf
 
 
 def add_command(commands: argparse._SubParsersAction, name: str, told: str, description: str, examples: str = ""):

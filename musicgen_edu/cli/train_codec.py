@@ -52,9 +52,12 @@ ADVERSARIAL = Fields(
 BOUNDS = {
     "at least 1": "steps batch checkpoint_every sample_rate filters hidden lstm_layers codebooks ratios "
     "discriminator_channels",
+    "at least 0": "seed waveform_weight mel_weight shares",
     "at least 2": "codebook_size",
     "at least 32": "discriminator_windows",
-    "more than 0": "learning_rate",
+    "more than 0": "learning_rate segment_seconds",
+    "at most 1e9": "learning_rate",
+    "less than 2**63": "seed",
     "at least 0 and less than 1": "ema",
 }
 

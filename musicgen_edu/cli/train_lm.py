@@ -71,6 +71,8 @@ BOUNDS = {
     "at least 4": "dim",
     "0 to 1": "condition_dropout word_dropout",
     "more than 0": "learning_rate seconds",
+    "at most 1e9": "learning_rate",
+    "less than 2**63": "seed",
     "at least 0 and less than 1": "ema hold",
 }
 

@@ -1,6 +1,7 @@
 """What the lessons explain, alone: it imports nothing of ours but `errors` and `files`. Read it in this order:
 
 shapes         the letters of the course, and the checker of the public borders
+finite         numbers that are none any more, and where they come from
 settings       what can be set: sizes, and how tokens are chosen (00)
 audio          reading, writing, resampling, spectrograms (lesson 01)
 pcm            one sample in few bits (01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -10,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .decoder import Condition
+from .finite import broken_logits
 from .lm import LMConfig
 from .patterns import check_table, holds_code, interleave, num_steps, pattern_table, undo
 from .sampling import Sampling, UniformNumbers, distribution, draw, guide, guide_probabilities
 
 Progress = Callable[[int, int], None]
+LOOK_EVERY = 32  # steps after which a GPU is asked whether its logits are finite: to ask is to wait for it
 
 
 class Stepper(Protocol):
@@ -151,6 +154,10 @@ def write_frames(
 
     Yields:
         int64 [B, K, 1] for each frame after the prompt.
+
+    Raises:
+        NotFinite: the logits are NaN or infinite; the message says where to look. On the CPU that is noticed at once,
+            elsewhere within `LOOK_EVERY` steps.
     """
     rows, steps = len(numbers.generators), num_steps(table[:, :frames])
     sequence, drawn, begin = lay_out(table, steps, rows, model.config.special, prompt)
@@ -160,9 +167,13 @@ def write_frames(
     uniform = numbers.draw(steps - begin).to(model.device)  # [S - begin, B, K]
     condition, guided = guided_condition(condition, negative, sampling.guidance_scale)
     state = model.start(2 * rows if guided else rows, steps, condition)
+    wait, largest = 1 if model.device.type == "cpu" else LOOK_EVERY, torch.zeros((), device=model.device)
     for s in range(begin, steps):
         columns = sequence[:, :, s if s > begin else 0 : s + 1]  # [B, K, 1]; in the first step [B, K, begin + 1]
         logits = model.step(torch.cat([columns, columns]) if guided else columns, state)  # [B or 2B, K, V]
+        largest += logits.amax(-1).sum(dtype=torch.float32)  # finite as long as all of them are
+        if ((s + 1) % wait == 0 or s + 1 == steps) and not math.isfinite(largest):
+            raise broken_logits(model, None if condition is None else condition.states)
         tokens = next_tokens(logits, uniform[s - begin], sampling, guided)  # [B, K]
         sequence[:, :, s + 1] = torch.where(drawn[s], tokens, sequence[:, :, s + 1])
         if progress:
@@ -205,6 +216,7 @@ def generate_codes(
 
     Raises:
         ValueError: a setting makes no sense, or the rows of the conditions and the seeds differ.
+        NotFinite: see `write_frames`.
     """
     K = model.config.num_codebooks
     check_request(model, len(seeds), sampling, condition, negative)

@@ -14,11 +14,17 @@ PREFIX = "validation "
 def run_report(path: Path, steps: int) -> runs.Report:
     """A report that draws the progress, and prints and records each validation.
 
+    The file is valid JSON, line by line.
+
     Args:
         path: file of lines such as {"step": 250, "loss": 3.1, "k0": 2.4, ...}, step counting the updates done. A run
             that goes on from an earlier step replaces what it computes again.
         steps: of the run.
+
+    Raises:
+        ValueError: the file is there and damaged.
     """
+    read_record(path)  # now rather than after the first validation
     progress = runs.progress_bar(steps)
 
     def report(step: int, figures: dict[str, float]) -> None:
@@ -40,7 +46,23 @@ def say(line: str) -> None:
 
 
 def record(path: Path, entry: dict) -> None:
-    """Add an entry to a file of JSON lines, in place of those of the same or a later step."""
-    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    kept = [one for one in entries if one["step"] < entry["step"]]
-    write_text(path, "".join(json.dumps(one) + "\n" for one in [*kept, entry]))
+    """Add an entry of finite numbers to a file of JSON lines, in place of those of the same or a later step."""
+    kept = [one for one in read_record(path) if one["step"] < entry["step"]]
+    write_text(path, "".join(json.dumps(one, allow_nan=False) + "\n" for one in [*kept, entry]))
+
+
+def read_record(path: Path) -> list[dict]:
+    """The entries of a file that `record` has written; none if it does not exist.
+
+    Raises:
+        ValueError: a line is damaged.
+    """
+    entries = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
+        try:
+            entry = json.loads(line, parse_constant=int)  # NaN and Infinity are no JSON: int refuses them
+            int(entry["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"line {number} of {path} is damaged: remove the line, or the file") from error
+        entries.append(entry)
+    return entries

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..files import room_for
+from ..model.finite import check_finite
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -36,7 +39,10 @@ def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
     `others` are what else changes in the run, by name: anything that has a `state_dict`.
 
     Raises:
-        OSError: the disk is full; what stood in the file before is still there.
+        NotFinite: something in it is NaN or infinite.
+        OSError: the disk is full.
+
+    After either, what stood in the file before is still there.
     """
     state = {
         "model": model.state_dict(),
@@ -45,38 +51,67 @@ def save_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
         "cuda_random": torch.cuda.get_rng_state_all(),  # one for each GPU; without one an empty list
         "step": step,
     } | {name: other.state_dict() for name, other in others.items()}
-    with room_for(path, count_bytes(state)) as temporary, open(temporary, "wb") as file:
+    check_state(model, optimizer=optimizer, **others)
+    needed = sum(tensor.nbytes for _, tensor in tensors_of(state))
+    with room_for(path, needed) as temporary, open(temporary, "wb") as file:
         torch.save(state, file)
 
 
-def count_bytes(state: Any) -> int:
-    """The size of all tensors in nested dictionaries and lists."""
-    if isinstance(state, torch.Tensor):
-        return state.nbytes
-    if isinstance(state, dict):
-        return sum(count_bytes(value) for value in state.values())
-    return sum(count_bytes(value) for value in state) if isinstance(state, list | tuple) else 0
+def check_state(model: torch.nn.Module, **others: Any) -> None:
+    """Raise `NotFinite` if a weight, or a number of what else changes in a run, is NaN or infinite."""
+    for name, other in ({"model": model} | others).items():
+        check_finite(tensors_of(other.state_dict()), f"of the {name}'s state")
+
+
+def tensors_of(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in nested dictionaries and lists, with names such as `optimizer.state.0.exp_avg`."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, dict | list | tuple):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from tensors_of(value, f"{name}.{key}".lstrip("."))
 
 
 def load_run(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None, **others: Any) -> int:
     """Read what `save_run` wrote; returns the number of steps done. Without an optimizer only the weights are set.
 
     Raises:
-        ValueError: the run was one without one of the `others`.
+        ValueError: the file is damaged, holds numbers that are not finite, or is the state of another kind of run.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _read_state(path)
     missing = [name for name in others if name not in state]
     if missing:
         raise ValueError(f"{path} is the state of a run without {missing[0]}: it cannot go on with it")
-    model.load_state_dict(state["model"])
-    for name, other in others.items():
-        other.load_state_dict(state[name])
-    if optimizer is not None:
-        optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        if len(state.get("cuda_random", ())) == torch.cuda.device_count() > 0:
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+    try:
+        model.load_state_dict(state["model"])
+        for name, other in others.items():
+            other.load_state_dict(state[name])
+        if optimizer is not None:
+            optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is the state of another model or optimizer: remove it to start anew") from error
+    if optimizer is not None and len(state.get("cuda_random", ())) == torch.cuda.device_count() > 0:
+        torch.cuda.set_rng_state_all(state["cuda_random"])
     return state["step"]
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """The state in a file, checked as far as it can be without the model."""
+    remedy = "remove it to start anew, or put back a copy"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()  # torch does not look at the sums of its parts
+        state = None if bad else torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, by where the file is damaged
+        raise ValueError(f"{path}, the state of the run, is damaged: {remedy}") from error
+    whole = isinstance(state, dict) and {"model", "optimizer", "random", "step"} <= set(state)
+    if not whole or type(state["step"]) is not int or state["step"] < 0:
+        raise ValueError(f"{path}, the state of the run, is damaged: {remedy}")
+    check_finite(tensors_of(state), f"{path} cannot be gone on with ({remedy}):")
+    return state
 
 
 def progress_bar(steps: int) -> Report:

@@ -124,6 +124,11 @@ def test_other_options_in_the_same_folder_are_refused_but_more_steps_are_not(tmp
         (["--learning-rate", "-1"], "--learning-rate must be more than 0"),
         (["--device", "abacus"], "--device abacus cannot be used"),
         (["--adversarial", "--shares", "0", "0", "0", "0"], "weights must be 0 or more"),
+        (["--adversarial", "--shares", "nan", "1", "1", "1"], "--shares must be at least 0"),
+        (["--mel-weight", "nan"], "--mel-weight must be at least 0, not nan"),
+        (["--waveform-weight", "inf"], "--waveform-weight must be at least 0, not inf"),
+        (["--segment-seconds", "inf"], "--segment-seconds must be more than 0, not inf"),
+        (["--learning-rate", "1e30"], "--learning-rate must be at most 1e9, not 1e+30"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_trained(tmp_path, capsys, monkeypatch, more, message):

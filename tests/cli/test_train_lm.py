@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -14,10 +16,12 @@ import transformers
 
 from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu.checkpoints.find import find
-from musicgen_edu.checkpoints.own_format import read_model, read_with_pattern
+from musicgen_edu.checkpoints.own_format import read_model, read_with_pattern, write_model
 from musicgen_edu.checkpoints.published import CheckpointError
+from musicgen_edu.checkpoints.save import write_checkpoint
 from musicgen_edu.cli.main import build_parser, main
 from musicgen_edu.cli.train_lm import PATTERNS, model_config, training_settings
+from musicgen_edu.errors import NotFinite
 from musicgen_edu.model.generation import generate_codes
 from musicgen_edu.model.patterns import PATTERNS as REAL_PATTERNS
 from musicgen_edu.model.patterns import pattern_table
@@ -190,6 +194,9 @@ def test_other_options_in_the_same_folder_are_refused_but_more_steps_are_not(tmp
         (["--learning-rate", "nan"], "--learning-rate must be more than 0"),
         (["--seconds", "inf"], "--seconds must be more than 0, not inf"),
         (["--seed", "-1"], "--seed must be at least 0"),
+        (["--seed", str(2**64)], "--seed must be less than 2**63"),
+        (["--learning-rate", "1e308"], "--learning-rate must be at most 1e9"),
+        (["--weight-decay", "inf"], "--weight-decay must be at least 0, not inf"),
         (["--dim", "15"], "--dim must be even and a multiple of --heads 2, not 15"),
         (["--device", "abacus"], "--device abacus cannot be used"),
     ],
@@ -280,3 +287,41 @@ def test_the_text_encoder_of_a_musicgen_in_shards(tmp_path):
     parts[-1].unlink()
     with pytest.raises(CheckpointError, match=f"lacks {parts[-1].name}, one of {len(parts)} shards"):
         read_text_encoder(shards)
+
+
+@pytest.mark.parametrize("pattern", ["delay", "parallel"])
+def test_a_loss_that_is_not_finite_ends_in_one_sentence_and_leaves_nothing_broken(tmp_path, capsys, pattern):
+    assert (
+        train(tmp_path, "--learning-rate", "1e6", "--warmup", "1", "--pattern", pattern, "--checkpoint-every", "1") == 2
+    )
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"training stopped in step \d of 4: .*; a smaller learning rate", error)
+    record = tmp_path / "validation.jsonl"
+    for line in record.read_text().splitlines() if record.exists() else ():
+        json.loads(line, parse_constant=int)
+    assert not (tmp_path / "config.json").exists()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_broken_model_is_not_written_over_a_good_one(trained, tmp_path):
+    model = MusicGen.from_pretrained(trained, device="cpu")
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    model.lm.heads.weight[5, 3] = torch.inf
+    parts = (model.text.model, model.text.tokenizer, model.lm, model.codec)
+    with pytest.raises(NotFinite, match=f"nothing was written to {trained}: as float32, the weight decoder.lm_heads.0"):
+        write_checkpoint(trained, *parts)
+    with pytest.raises(NotFinite, match=r"the weight lm\.heads\.weight holds NaN or infinite"):
+        write_model(trained, *parts)
+    model.lm.heads.weight[5, 3] = 1e6  # finite, but not in the format asked for
+    with pytest.raises(NotFinite, match=r"as float16, the weight decoder\.lm_heads\.0"):
+        write_checkpoint(trained, *parts, dtype=torch.float16)
+    assert {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()} == before
+
+
+def test_a_damaged_state_is_one_sentence(trained, music, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "lm")
+    whole = (tmp_path / "lm" / "run.pt").read_bytes()
+    (tmp_path / "lm" / "run.pt").write_bytes(whole[: len(whole) // 2])
+    assert train(tmp_path / "lm", "--data", str(music / "captions.csv"), *EVERYTHING, "--steps", "6") == 2
+    error = capsys.readouterr().err.splitlines()
+    assert "run.pt, the state of the run, is damaged: remove it to start anew" in error[-1]

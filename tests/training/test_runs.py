@@ -17,6 +17,7 @@ import torch
 
 from helpers import training_runs
 from helpers.training_runs import SETTINGS, assert_close, batches, small_model
+from musicgen_edu.errors import NotFinite
 from musicgen_edu.training import runs
 from musicgen_edu.training.lm import train_lm
 from musicgen_edu.training.processes import Processes
@@ -221,3 +222,86 @@ def test_every_row_belongs_to_one_process(count, B):
     rows = [list(range(B))[Processes(count, index).rows(B)] for index in range(count)]
     assert [row for part in rows for row in part] == list(range(B))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+@pytest.fixture
+def written(tmp_path):
+    model = torch.nn.Linear(30, 30)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 30)).sum().backward()
+    optimizer.step()
+    runs.save_run(tmp_path / "run.pt", model, optimizer, 5)
+    return tmp_path / "run.pt"
+
+
+def load(path, sizes=(30, 30)):
+    model = torch.nn.Linear(*sizes)
+    return runs.load_run(path, model, torch.optim.AdamW(model.parameters()))
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "half": lambda whole: whole[: len(whole) // 2],
+    "the last byte": lambda whole: whole[:-1],
+    "no archive": lambda whole: b"PK\x03\x04 and no more",
+    "text": lambda whole: b"hello\n" * 100,
+    "a page": lambda whole: b"<!DOCTYPE html><html></html>",
+    "zeros": lambda whole: bytes(len(whole)),
+} | {
+    f"a bit at {place} of 9": lambda whole, place=place: (
+        whole[: (i := len(whole) * place // 9)] + bytes([whole[i] ^ 16]) + whole[i + 1 :]
+    )
+    for place in range(1, 9)
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_one_sentence_that_says_what_to_do(written, damage):
+    assert load(written) == 5
+    written.write_bytes(DAMAGES[damage](written.read_bytes()))
+    with pytest.raises(
+        ValueError, match=r"run\.pt, the state of the run, is damaged: remove it to start anew"
+    ) as error:
+        load(written)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("state", [[1, 2], {}, {"model": {}}, None, 5, torch.ones(2)])
+def test_another_file_of_torch_is_no_state(tmp_path, state):
+    torch.save(state, tmp_path / "run.pt")
+    with pytest.raises(ValueError, match=r"run\.pt, the state of the run, is damaged"):
+        load(tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("step", [-1, "5", 1.5, None, True])
+def test_a_number_of_steps_that_is_none(written, step):
+    state = torch.load(written, weights_only=True)
+    torch.save(state | {"step": step}, written)
+    with pytest.raises(ValueError, match=r"run\.pt, the state of the run, is damaged"):
+        load(written)
+
+
+def test_the_state_of_another_model_is_named(written):
+    for sizes in ((30, 31), (2, 2)):
+        with pytest.raises(ValueError, match=r"run\.pt is the state of another model or optimizer"):
+            load(written, sizes)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["model", "optimizer"])
+def test_a_state_that_is_not_finite_is_neither_written_nor_read(written, value, where):
+    before = written.read_bytes()
+    model = torch.nn.Linear(30, 30)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 30)).sum().backward()
+    optimizer.step()
+    broken = model.weight.data if where == "model" else optimizer.state[model.weight]["exp_avg"]
+    broken[3, 4] = value
+    with pytest.raises(NotFinite, match=rf"of the {where}'s state .* holds NaN or infinite"):
+        runs.save_run(written, model, optimizer, 6)
+    assert written.read_bytes() == before
+    torch.save(
+        torch.load(written, weights_only=True) | {where: (model, optimizer)[where != "model"].state_dict()}, written
+    )
+    with pytest.raises(NotFinite, match=r"run\.pt cannot be gone on with \(remove it to start anew"):
+        load(written)
