@@ -59,3 +59,11 @@ def test_a_tone_stands_in_its_mel_band_and_its_pitch_class():
     centres = librosa.mel_frequencies(n_mels=82, fmax=8000)[1:-1]
     assert abs(centres[mel.mean(1).argmax()] / 440 - 1) < 0.1
     assert (chromagram(tone, 16000).argmax(0) == 9).all()  # A
+
+
+def test_a_mel_spectrogram_has_a_frame_each_quarter_of_a_window():
+    for window in (512, 1024):
+        assert mel_spectrogram(torch.rand(1, 16000), 16000, bands=20, window=window).shape == (
+            20,
+            1 + 16000 // (window // 4),
+        )
