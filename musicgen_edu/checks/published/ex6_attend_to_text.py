@@ -57,12 +57,12 @@ def one_word_answers_alone(answer):
 def words_are_weighed_by_their_scores(answer):
     """Without padding, both ways are the attention of torch: each step weighs all words, scores over the root of d."""
     for masked in TWO_WAYS:
-        for B, S in ((2, 2), (1, 1)):
-            layers, states, queries = _layers(), torch.randn(B, 3, 5), torch.randn(B, S, 4)
+        for B, S, d in ((2, 2, 4), (1, 1, 4), (2, 2, 9)):  # the root of 4 is half of it
+            layers, states, queries = _layers(d=d), torch.randn(B, 3, 5), torch.randn(B, S, d)
             words = layers[0](states)
             wanted = F.scaled_dot_product_attention(queries, layers[1](words), layers[2](words))
             found = _run(answer, queries, states, _mask(*[3] * B), layers, masked)
-            expect_close(found, wanted, f"masked = {masked}: 3 words, B = {B}, S = {S}")
+            expect_close(found, wanted, f"masked = {masked}: 3 words, B = {B}, S = {S}, d = {d}")
 
 
 def padding_is_zeros_that_take_their_share(answer):
@@ -122,7 +122,7 @@ def attends_as_the_library_s_layer(answer):
     """On random prompts, words anywhere: masked as the library's cross-attention, else as one that hides nothing."""
     words_first = [_mask(*lengths) for lengths in ((4, 1, 0), (2, 5), (3, 3, 2, 6), (7,))]
     for mask in (*words_first, _mask(1, 3).flip(1), torch.rand(4, 5) < 0.5):
-        (B, L), D = mask.shape, 4
+        (B, L), D = mask.shape, 6
         layers, states, x = _layers(5, D, D), torch.randn(B, L, 5), torch.randn(B, 3, D)
         decoder = Decoder(D, 1, 1, 8).requires_grad_(False)
         theirs: CrossAttention = decoder.layers[0].cross_attention
@@ -188,7 +188,8 @@ def _examples(generator):
     lengths = (((1, 4), False), ((4, 2, 1), True), ((4, 2, 1), False), ((3, 0), True), ((1, 3), True), ((1, 1), False))
     cases = [(_mask(*row), masked, 1.0) for row, masked in lengths]
     cases += [(_mask(3, 2).flip(1), True, 200.0), (_mask(0, 0, L=3), True, 1.0)]
-    return [(s * normal(len(m), 4, 4), normal(*m.shape, 5), m, *layers, masked) for m, masked, s in cases]
+    found = [(s * normal(len(m), 4, 4), normal(*m.shape, 5), m, *layers, masked) for m, masked, s in cases]
+    return [*found, (normal(1, 2, 9), normal(1, 3, 5), _mask(3), *_layers(d=9, generator=generator), True)]
 
 
 def _picture(target, yours, arguments):
@@ -225,6 +226,8 @@ attend_to_text = Exercise(
         ],
         words_are_weighed_by_their_scores: [
             (" / d**0.5", "", "You do not divide the scores by the root of d."),
+            (" / d**0.5", " / (d * 0.5)",
+             "You divide the scores by half of d. It is the root of d: with d = 4 both are 2."),
             (" / d**0.5", " / d", "You divide the scores by d. It is the root of d."),
             ("d = queries.shape[-1]", "d = words.shape[-1]",
              "You divide by the root of D, the width of the projected words. It is d that counts, the width of a "

@@ -102,6 +102,9 @@ def the_delay_pattern_waits_too(answer):
     for K, rate, expected in ((1, 1000, 20.0), (4, 1000, 50.0), (8, 1000, 90.0), (3, 44105, 40000 / 44105)):
         ms = _found(answer, [(3, 1, 1), (20, 10, 1)], K, rate)[2]
         expect_close(ms, expected, f"2 frames of 10 samples at {rate} Hz, K = {K}: milliseconds")
+    for K in (1, 3):
+        ms = _found(answer, [(1, 1, 1), (10, 10, 1)], K, 1000)[2]
+        expect_close(ms, 10.0 * (K - 1), f"frames of 10 samples at 1000 Hz, no look-ahead, K = {K}: milliseconds")
 
 
 def codecs_wait_as_they_should(answer):
@@ -219,6 +222,8 @@ look_ahead = Exercise(
         the_delay_pattern_waits_too: [
             (MS, "1000 * frames * frame / sample_rate",
              "You forget the delay pattern: the last codebook of a frame comes K - 1 steps after the first."),
+            (MS, "1000 * (max(frames, 1) + K - 1) * frame / sample_rate",
+             "You wait for a frame of look-ahead even where there is none: then the delay is all, K - 1 frames."),
             (MS, "1000 * (frames + K) * frame / sample_rate",
              "You count K steps of delay. The first codebook is not delayed: the last comes K - 1 steps later."),
             (MS, "1000 * (samples + (K - 1) * frame) / sample_rate",
