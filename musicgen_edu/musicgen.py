@@ -104,7 +104,7 @@ class MusicGen(nn.Module):
         text_model, lm, codec = load_parts(found, dtype, device)
         if packed:
             to_int8(lm)
-        model = cls(TextEncoder(text_model, load_tokenizer(found.tokenizer)), lm, codec)
+        model = cls(TextEncoder(text_model, load_tokenizer(found.tokenizer, text_model.config.vocab_size)), lm, codec)
         return model.requires_grad_(False).eval().to(device)
 
     @property

@@ -46,8 +46,10 @@ class Translator:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
-            model, found = AutoModelForSeq2SeqLM.from_pretrained(name, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            model, found = AutoModelForSeq2SeqLM.from_pretrained(
+                name, output_loading_info=True, trust_remote_code=False
+            )
         except ImportError as error:
             missing = "sentencepiece" if "sentencepiece" in str(error).lower() else first_line(error)
             raise CheckpointError(f"the translator {name} needs a package that is not installed: {missing}") from error

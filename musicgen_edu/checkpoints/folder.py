@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import CheckpointError
 
@@ -14,21 +15,47 @@ SMALL_FILES = {
     CONFIG, "generation_config.json", "preprocessor_config.json", INDEX, "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "spiece.model",
 }  # fmt: skip
+LARGEST_JSON = 64 * 10**6  # bytes; the index of a model of a thousand shards has some 10 MB
 AGAIN = "download or copy it again, or give another revision"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A file to read; without a buffer, since what is large is read at once.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name, or a link that leads to nothing.
+        CheckpointError: it cannot be read, or is something else than a file: a folder, for example.
+    """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no file but a {'folder' if path.is_dir() else 'device'}: {AGAIN}")
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a file of somebody else, links that lead in a circle
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_json(path: Path) -> dict:
     """A file of settings, such as `config.json`.
 
     Raises:
-        CheckpointError: there is none, it is no JSON, or it holds something else than names and values.
+        CheckpointError: there is none, it cannot be read, it is no JSON, or it holds something else than names and
+            values.
     """
     try:
-        settings = json.loads(path.read_text())
+        with open_file(path) as file:
+            content = file.read(LARGEST_JSON + 1)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.parent} is no checkpoint: it has no {path.name}") from error
+    if len(content) > LARGEST_JSON:
+        raise CheckpointError(f"{path} is larger than {LARGEST_JSON // 10**6} MB, which no settings are: {AGAIN}")
+    try:
+        settings = json.loads(content)
     except ValueError as error:
         raise CheckpointError(f"{path} is not readable as JSON ({error}): {AGAIN}") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path} is nested too deeply to be a file of settings: {AGAIN}") from error
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} does not hold a configuration but a {type(settings).__name__}: {AGAIN}")
     return settings
@@ -46,14 +73,10 @@ def read_index(folder: Path) -> dict[str, str]:
     Raises:
         CheckpointError: it is no such index, or names a file outside the folder.
     """
-    try:
-        places = json.loads((folder / INDEX).read_text())["weight_map"]
-        shards = set(places.values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / INDEX} is no index of shards: it has no readable weight_map; {AGAIN}"
-        ) from error
-    for shard in shards:
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{folder / INDEX} is no index of shards: it has no readable weight_map; {AGAIN}")
+    for shard in places.values():
         if not isinstance(shard, str) or re.fullmatch(r"[\w.-]+\.safetensors", shard) is None:
             raise CheckpointError(f"{folder / INDEX} names {shard!r}, which is no safetensors file beside it; {AGAIN}")
     return places

@@ -7,6 +7,7 @@ read, brought to its number format and device, and put in its place: there is ne
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from .weights import StateReader
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 POSITIONS = "decoder.model.decoder.embed_positions.weights"
+TABLE_OF_WORDS = ("shared.weight", "encoder.embed_tokens.weight")  # one table under two names: a file has one or both
 CODEBOOK_STATISTICS = re.compile(r"audio_encoder\.quantizer\.layers\.\d+\.codebook\.(inited|cluster_size|embed_avg)")
 
 
@@ -88,14 +90,16 @@ def load_lm(
     for name, parameter in model.state_dict().items():
         sources, expected = published_names(name, config.num_codebooks), list(parameter.shape)
         one = expected[1:] if name == "embedding.tables" else [expected[0] // len(sources), *expected[1:]]
+        parts = (state.read(source, one, dtype) for source in sources)
+        first = next(parts)  # a size that is not that of the file is found before there is room for it
         weights[name] = torch.empty(expected, dtype=dtype, device=device)
-        for place, source in zip(weights[name].view(len(sources), *one), sources, strict=True):
-            place.copy_(state.read(source, one))
+        for place, part in zip(weights[name].view(len(sources), *one), itertools.chain([first], parts), strict=True):
+            place.copy_(part)
     model.load_state_dict(weights, assign=True)
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute
         table = state.read(POSITIONS).float()
-        computed = sinusoidal_positions(len(table), config.dim)
+        computed = sinusoidal_positions(table.shape[0] if table.dim() else 0, config.dim)
         if table.shape != computed.shape or not torch.allclose(table, computed, atol=1e-2):
             raise CheckpointError(f"{state.where}: {POSITIONS} is not the sinusoidal table of width {config.dim}")
 
@@ -106,7 +110,7 @@ def load_codec(model: EncodecModel, state: StateReader, device: torch.device | s
     for name, parameter in model.state_dict().items():
         if re.fullmatch(r"quantizer\.layers\.\d+\.(inited|cluster_size|embed_avg)", name):
             continue
-        weights[name] = _read_folded(state, published_codec_name(name), parameter.shape).to(device, torch.float32)
+        weights[name] = _read_folded(state, published_codec_name(name), parameter.shape).to(device)
     V, D = model.config.codebook_size, model.config.hidden_size
     sizes = {"inited": [1], "cluster_size": [V], "embed_avg": [V, D]}
     for name in state.tensors:  # statistics of training: checked, then dropped
@@ -126,12 +130,12 @@ def _read_folded(state: StateReader, name: str, shape: Sequence[int]) -> Tensor:
     stem = name.removesuffix("weight")
     for g, v in WEIGHT_NORM:
         if name not in state and name.endswith(".weight") and stem + g in state:
-            direction = state.read(stem + v).float()
-            length = state.read(stem + g, [len(direction), *[1] * (direction.dim() - 1)]).float()
+            direction = state.read(stem + v, shape, torch.float32)
+            length = state.read(stem + g, [shape[0], *[1] * (len(shape) - 1)], torch.float32)
             folded = fold_weight_norm(length, direction)
-            state.check_shape(name, folded, shape)
+            state.check_finite(stem + v, folded)  # a direction of zeros has no norm
             return folded
-    return state.read(name, shape)
+    return state.read(name, shape, torch.float32)
 
 
 def load_text_model(
@@ -140,7 +144,7 @@ def load_text_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
-    """A `T5EncoderModel` with the weights under `text_encoder.`.
+    """A `T5EncoderModel` of these settings (`published.text_config`) with the weights under `text_encoder.`.
 
     In float16 the second half of each feed-forward layer stays in float32, as in `transformers`: its sums can exceed
     the largest float16, 65504.
@@ -148,25 +152,28 @@ def load_text_model(
     from transformers import T5Config, T5EncoderModel
 
     with torch.device("meta"):
-        model = T5EncoderModel(T5Config.from_dict(config))
+        model = T5EncoderModel(T5Config(**config))
     weights, table = {}, None
-    shared = ("shared.weight", "encoder.embed_tokens.weight")  # one table under two names; a file may have either
     for name, parameter in model.state_dict().items():
-        source = "text_encoder." + name
-        if name in shared:
-            if source not in state:
-                source = "text_encoder." + shared[1 - shared.index(name)]
-            if table is not None:  # read once: the second name means the same memory
-                state.used.add(source)
-                weights[name] = table
-                continue
-        tensor = state.read(source, parameter.shape)
+        if name in TABLE_OF_WORDS:
+            table = _read_table(state, parameter.shape, dtype).to(device) if table is None else table
+            weights[name] = table
+            continue
         wide = dtype == torch.float16 and name.endswith(".wo.weight")
-        weights[name] = tensor.to(device, torch.float32 if wide else dtype)
-        table = weights[name] if name in shared else table
+        kind = torch.float32 if wide else dtype
+        weights[name] = state.read("text_encoder." + name, parameter.shape, kind).to(device)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     return model.eval()
+
+
+def _read_table(state: StateReader, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """T5's table of words. Where a file has it under both of its names, the two must be the same."""
+    names = [f"text_encoder.{name}" for name in TABLE_OF_WORDS]
+    tables = [state.read(name, shape, dtype) for name in names if name in state] or [state.read(names[0])]
+    if not torch.equal(tables[0], tables[-1]):
+        raise CheckpointError(f"{state.where}: {' and '.join(names)} must be the same table, but they differ")
+    return tables[0]
 
 
 def read_codec(name: str | os.PathLike = "tiny", device: str | torch.device | None = None) -> EncodecModel:

@@ -17,6 +17,7 @@ import torch
 from ..device import choose_device
 from ..errors import CheckpointError
 from ..model.encodec import EncodecModel
+from ..model.limits import LM_RULES
 from ..model.lm import MusicgenLM
 from ..model.patterns import PATTERNS
 from ..model.settings import LMConfig
@@ -24,7 +25,7 @@ from ..model.text import TextEncoder, load_tokenizer
 from ..musicgen import MusicGen
 from .folder import CONFIG, read_json
 from .load import load_codec, load_text_model
-from .published import codec_config, codec_dict
+from .published import check_settings, checked, codec_config, codec_dict, part_of, text_config
 from .save import codec_tensors, text_dict, text_tensors, write_folder
 from .weights import open_state
 
@@ -85,17 +86,23 @@ def read_with_pattern(folder: str | os.PathLike, device: str | torch.device | No
     pattern's table, then `model.codec.decode`.
     """
     folder = Path(folder)
-    config, state = _read_config(folder), open_state(folder)
+    config, where = _read_config(folder), str(folder / CONFIG)
+    check_settings(f"{where}, lm", config["lm"], LM_RULES)
+    sizes = checked(LMConfig(**config["lm"]), f"{where}, lm")
+    codec_sizes = codec_config(part_of(config, "audio_encoder", where), f"{where}, audio_encoder")
+    text = text_config(part_of(config, "text_encoder", where), f"{where}, text_encoder")
+    state = open_state(folder)
     with torch.device("meta"):
-        lm = MusicgenLM(LMConfig(**config["lm"]))
-        codec = EncodecModel(codec_config(config["audio_encoder"]))
-    weights = {name: state.read(f"lm.{name}", parameter.shape) for name, parameter in lm.state_dict().items()}
+        lm, codec = MusicgenLM(sizes), EncodecModel(codec_sizes)
+    weights = {
+        name: state.read(f"lm.{name}", parameter.shape, torch.float32) for name, parameter in lm.state_dict().items()
+    }
     lm.load_state_dict(weights, assign=True)
     lm.reset_buffers()
     load_codec(codec, state)
-    text_model = load_text_model(config["text_encoder"], state)
+    text_model = load_text_model(text, state)
     state.check_all_used()
-    model = MusicGen(TextEncoder(text_model, load_tokenizer(folder)), lm, codec)
+    model = MusicGen(TextEncoder(text_model, load_tokenizer(folder, text_model.config.vocab_size)), lm, codec)
     return model.requires_grad_(False).eval().to(choose_device(device)), config["pattern"]
 
 
@@ -111,6 +118,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     lm, names = config.get("lm"), {field.name for field in fields(LMConfig)}
     if not isinstance(lm, dict) or set(lm) != names or not {"text_encoder", "audio_encoder"} <= set(config):
         raise CheckpointError(f"{path} must hold text_encoder, audio_encoder and lm with {', '.join(sorted(names))}")
-    if config.get("pattern") not in PATTERNS:
+    if config.get("pattern") not in list(PATTERNS):
         raise CheckpointError(f"{path}: pattern must be one of {', '.join(PATTERNS)}, not {config.get('pattern')}")
     return config

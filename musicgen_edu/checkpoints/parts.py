@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..model.settings import EncodecConfig, LMConfig
 from .folder import CONFIG, read_json
-from .published import codec_config, lm_config, read_config
+from .published import codec_config, lm_config, read_config, text_config
 from .weights import StateReader, open_state
 
 
@@ -20,7 +20,7 @@ class Checkpoint:
     Attributes:
         lm, codec, text: their tensors, under the names of the published format; they may be the same reader.
         lm_config, codec_config: their sizes.
-        text_config: of a T5, as `transformers` writes it.
+        text_config: of a T5, the settings that its encoder needs (`published.TEXT_RULES`).
         tokenizer: the folder with the tokenizer's files.
     """
 
@@ -43,26 +43,30 @@ class Checkpoint:
 
 
 def open_published(folder: Path) -> Checkpoint:
-    """A folder in the published format."""
-    config, state = read_config(folder), open_state(folder)
-    sizes = lm_config(config), codec_config(config["audio_encoder"])
-    return Checkpoint(state, state, state, *sizes, config["text_encoder"], folder)
+    """A folder in the published format; all settings are looked at before a tensor is."""
+    config, where = read_config(folder), str(folder / CONFIG)
+    sizes = lm_config(config, where), codec_config(config["audio_encoder"], f"{where}, audio_encoder")
+    text, state = text_config(config["text_encoder"], f"{where}, text_encoder"), open_state(folder)
+    return Checkpoint(state, state, state, *sizes, text, folder)
 
 
 def open_codec(folder: Path) -> tuple[StateReader, EncodecConfig]:
     """The codec in the folder of a codec or of a MusicGen: its tensors under `audio_encoder.`, and its sizes."""
-    config = read_json(folder / CONFIG)
+    config, where = read_json(folder / CONFIG), str(folder / CONFIG)
     if config.get("model_type") == "encodec":
-        return open_state(folder, under="audio_encoder."), codec_config(config)
-    sizes = codec_config(read_config(folder)["audio_encoder"])
+        sizes = codec_config(config, where)
+        return open_state(folder, under="audio_encoder."), sizes
+    sizes = codec_config(read_config(folder)["audio_encoder"], f"{where}, audio_encoder")
     return open_state(folder, "audio_encoder."), sizes
 
 
 def open_text(folder: Path) -> tuple[StateReader, dict[str, Any]]:
     """The text encoder in the folder of a T5 or of a MusicGen: its tensors under `text_encoder.`, its configuration."""
-    config = read_json(folder / CONFIG)
+    config, where = read_json(folder / CONFIG), str(folder / CONFIG)
     if config.get("model_type") == "t5":
-        return open_state(folder, "encoder.", "shared.", under="text_encoder."), config
+        settings = text_config(config, where)
+        return open_state(folder, "encoder.", "shared.", under="text_encoder."), settings
     if config.get("model_type") == "musicgen":
-        return open_state(folder, "text_encoder."), read_config(folder)["text_encoder"]
+        settings = text_config(read_config(folder)["text_encoder"], f"{where}, text_encoder")
+        return open_state(folder, "text_encoder."), settings
     raise CheckpointError(f"{folder} is neither a T5 nor a MusicGen: its model_type is {config.get('model_type')}")

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from reprlib import repr as short
+from typing import Any, TypeVar
 
 from ..errors import CheckpointError
+from ..model.limits import CODEC_RULES, LM_RULES, Rule, fault_of, number, one_of, several, whole
 from ..model.settings import EncodecConfig, LMConfig
 from .folder import CONFIG, read_json
 
+Config = TypeVar("Config", EncodecConfig, LMConfig)
 LAYER_NAMES = {  # ours: theirs
     "self_norm": ["self_attn_layer_norm"],
     "self_attention.qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
@@ -58,12 +62,37 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: there is none, or it describes another model.
     """
     config = read_json(folder / CONFIG)
-    missing = [part for part in ("text_encoder", "audio_encoder", "decoder") if not isinstance(config.get(part), dict)]
-    if config.get("model_type") != "musicgen" or missing:
-        found = config.get("model_type", "none")
+    if config.get("model_type") != "musicgen":
+        found = short(config.get("model_type", "none")).strip("'")
         raise CheckpointError(
             f"{folder / CONFIG} does not describe a MusicGen: expected model_type musicgen, found {found}"
         )
+    for part in ("text_encoder", "audio_encoder", "decoder"):
+        part_of(config, part, str(folder / CONFIG))
+    return config
+
+
+def part_of(config: dict, part: str, where: str) -> dict[str, Any]:
+    """One of the dictionaries that a configuration consists of; `where` names the file in errors."""
+    found = config.get(part)
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{where}: {part} must hold the settings of that part, not {short(found)}")
+    return found
+
+
+def check_settings(where: str, settings: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
+    """Raise a `CheckpointError` that names the file, the field, what it must hold, and what it holds."""
+    fault = fault_of(settings, rules)
+    if fault:
+        raise CheckpointError(f"{where}: {fault[0]} {fault[1]}")
+
+
+def checked(config: Config, where: str) -> Config:
+    """The sizes of a model, if there can be such a model; else a `CheckpointError` that names the file and why not."""
+    try:
+        config.check()
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error}") from error
     return config
 
 
@@ -88,22 +117,30 @@ CODEC_DEFAULTS = {  # what a published config.json may leave out, and what trans
 }
 
 
-def codec_config(config: dict) -> EncodecConfig:
-    """Our configuration from the `audio_encoder` part of a published `config.json`."""
+PUBLISHED_CODEC_RULES = {
+    **{name: CODEC_RULES[name] for name in CODEC_DEFAULTS},
+    "target_bandwidths": several(number(0.001, 100000), 64),  # kbit/s
+    "normalize": one_of(False, None),  # from here on: MusicGen's EnCodec is of one kind
+    "chunk_length_s": one_of(None),
+    "norm_type": one_of("weight_norm"),
+}
+
+
+def codec_config(config: dict, where: str = "audio_encoder") -> EncodecConfig:
+    """Our configuration from the `audio_encoder` part of a published `config.json`; `where` names it in errors."""
+    check_settings(where, config, PUBLISHED_CODEC_RULES)
     values = {name: config.get(name, default) for name, default in CODEC_DEFAULTS.items()}
     values["upsampling_ratios"] = tuple(values["upsampling_ratios"])
     frame_rate = math.ceil(values["sampling_rate"] / math.prod(values["upsampling_ratios"]))
     bits = math.ceil(math.log2(values["codebook_size"]))
     bandwidth = config.get("target_bandwidths", [1.5, 3.0, 6.0, 12.0, 24.0])[-1]
-    if (
-        config.get("normalize")
-        or config.get("chunk_length_s")
-        or config.get("norm_type", "weight_norm") != "weight_norm"
-    ):
+    num_codebooks = int(1000 * bandwidth // (frame_rate * bits))
+    if num_codebooks < 1:
         raise CheckpointError(
-            "this codec normalizes, chunks or uses another norm than weight norm: not MusicGen's EnCodec"
+            f"{where}: target_bandwidths must end in {frame_rate * bits / 1000:g} or more, the kbit/s of one codebook, "
+            f"not in {bandwidth}"
         )
-    return EncodecConfig(**values, num_codebooks=int(1000 * bandwidth // (frame_rate * bits)))
+    return checked(EncodecConfig(**values, num_codebooks=num_codebooks), where)
 
 
 LM_FIELDS = {  # ours: theirs, and what transformers assumes where a published config.json leaves it out
@@ -117,14 +154,48 @@ LM_FIELDS = {  # ours: theirs, and what transformers assumes where a published c
 }
 
 
-def lm_config(config: dict) -> LMConfig:
-    """Our configuration from a whole published `config.json`."""
-    decoder, text_dim = config["decoder"], config["text_encoder"].get("d_model", 512)
-    if decoder.get("activation_function", "gelu") != "gelu" or decoder.get("scale_embedding", False):
-        raise CheckpointError("this decoder scales its embeddings or does not use GELU: it is not MusicGen's")
+DECODER_RULES = {
+    **{theirs: LM_RULES[ours] for ours, (theirs, _) in LM_FIELDS.items()},
+    "activation_function": one_of("gelu"),
+    "scale_embedding": one_of(False),
+    "audio_channels": one_of(1, 2),
+}
+
+
+def lm_config(config: dict, where: str = CONFIG) -> LMConfig:
+    """Our configuration from a whole published `config.json`; `where` names it in errors."""
+    decoder, text = part_of(config, "decoder", where), part_of(config, "text_encoder", where)
+    check_settings(f"{where}, decoder", decoder, DECODER_RULES)
+    check_settings(f"{where}, text_encoder", text, {"d_model": LM_RULES["text_dim"]})
     sizes = {ours: decoder.get(theirs, default) for ours, (theirs, default) in LM_FIELDS.items()}
+    text_dim = text.get("d_model", 512)
     projections = 0 if text_dim == sizes["dim"] else 1  # none without a change of width
-    return LMConfig(**sizes, text_dim=text_dim, text_layers=projections)
+    return checked(LMConfig(**sizes, text_dim=text_dim, text_layers=projections), f"{where}, decoder")
+
+
+TEXT_RULES = {  # of a T5's configuration what an encoder has; the rest is of no use to it
+    "vocab_size": whole(1, 2**22),
+    "d_model": LM_RULES["text_dim"],
+    "d_kv": whole(1, 65536),
+    "d_ff": whole(1, 2**20),
+    "num_layers": whole(1, 1000),
+    "num_heads": whole(1, 1024),
+    "relative_attention_num_buckets": whole(4, 65536),
+    "relative_attention_max_distance": whole(2, 2**20),
+    "layer_norm_epsilon": number(1e-12, 1),
+    "dropout_rate": number(0, 1),
+    "feed_forward_proj": one_of(*(f"{gate}{name}" for gate in ("", "gated-") for name in ("relu", "gelu", "silu"))),
+}
+
+
+def text_config(config: dict, where: str = "text_encoder") -> dict[str, Any]:
+    """The settings that a T5 encoder needs, from the `text_encoder` part; `where` names it in errors."""
+    settings = {name: config[name] for name in TEXT_RULES if name in config}
+    check_settings(where, settings, TEXT_RULES)
+    buckets = settings.get("relative_attention_num_buckets", 32)
+    if settings.get("relative_attention_max_distance", 128) <= buckets // 4:
+        raise CheckpointError(f"{where}: relative_attention_max_distance must be more than {buckets // 4}")
+    return settings
 
 
 def codec_dict(config: EncodecConfig) -> dict:

@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .folder import INDEX, WEIGHTS, read_index, weights_file
+from .folder import INDEX, WEIGHTS, open_file, read_index, weights_file
 
-TYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
+# Integers are no weights: what a file calls I8 or F8 is packed in some way that its reader has to know.
+TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class StateReader:
@@ -42,19 +40,35 @@ class StateReader:
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
 
-    def read(self, name: str, shape: Sequence[int] | None = None) -> Tensor:
-        """A tensor by name.
+    def read(self, name: str, shape: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor by name, in the number format `dtype` (None: in that of the file).
 
         Raises:
-            CheckpointError: there is none, or it has another shape than `shape`.
+            CheckpointError: there is none, it has another shape than `shape`, it does not hold real numbers in
+                floating point, or one of them is NaN, infinite, or too large for `dtype`.
         """
         if name not in self.tensors:
             raise CheckpointError(f"{self.where} lacks the key {name}")
         self.used.add(name)
         tensor = self.tensors[name]
+        if tensor.dtype not in TYPES.values():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{self.where}: {name} is of the type {kind}, expected {' or '.join(TYPES)}")
         if shape is not None:
             self.check_shape(name, tensor, shape)
+        tensor = tensor.to(dtype or tensor.dtype)
+        self.check_finite(name, tensor)
         return tensor
+
+    def check_finite(self, name: str, tensor: Tensor) -> None:
+        """Raise a `CheckpointError` if a number of a tensor, called `name`, is not finite."""
+        # A sum costs a fortieth of `isfinite`, and what is not finite stays so in it. Sums of numbers may overflow.
+        if not math.isfinite(tensor.sum()) and not tensor.isfinite().all():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{self.where}: {name} holds NaN, infinite numbers or such as {kind} cannot hold; download or copy it "
+                "again"
+            )
 
     def check_shape(self, name: str, tensor: Tensor, shape: Sequence[int]) -> None:
         """Raise a `CheckpointError` unless a tensor, called `name`, has this shape."""
@@ -80,11 +94,11 @@ class SafetensorsFile(Mapping):
         from safetensors import SafetensorError, safe_open
 
         try:
+            self.bytes = open_file(path)  # closed when the mapping is dropped
             self.file = safe_open(path, framework="pt")
-            self.bytes = open(path, "rb", buffering=0)  # noqa: SIM115 - closed when the mapping is dropped
         except FileNotFoundError as error:
             raise CheckpointError(f"{path.parent} is no checkpoint: it has no {path.name}") from error
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged or incomplete ({error}); download or copy it again") from error
         self.path = path
         length = int.from_bytes(self.bytes.read(8), "little")
@@ -95,7 +109,8 @@ class SafetensorsFile(Mapping):
     def __getitem__(self, name: str) -> Tensor:
         entry = self.entries[name]
         if entry["dtype"] not in TYPES:
-            raise CheckpointError(f"{self.path}: {name} is of the type {entry['dtype']}, which is not supported")
+            kinds = " or ".join(TYPES)
+            raise CheckpointError(f"{self.path}: {name} is of the type {entry['dtype']}, expected {kinds}")
         dtype, shape, (begin, end) = TYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
         if not math.prod(shape):
             return torch.empty(shape, dtype=dtype)

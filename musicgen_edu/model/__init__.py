@@ -2,6 +2,7 @@
 
 shapes         the letters of the course, and the checker of the public borders
 finite         numbers that are none any more, and where they come from
+limits         what the fields of a configuration may hold
 settings       what can be set: sizes, and how tokens are chosen (00)
 audio          reading, writing, resampling, spectrograms (lesson 01)
 pcm            one sample in few bits (01)

@@ -157,10 +157,14 @@ class EncodecModel(nn.Module):
     Args:
         config: the sizes.
         quantizer_options: `decay`, `epsilon`, `dead_threshold` of the quantizers, for training.
+
+    Raises:
+        ValueError: sizes that no codec can have.
     """
 
     def __init__(self, config: EncodecConfig, **quantizer_options: float):
         super().__init__()
+        config.check()
         self.config = config
         self.encoder = SEANet(seanet_encoder(config))
         self.decoder = SEANet(seanet_decoder(config))

@@ -29,10 +29,14 @@ class MusicgenLM(nn.Module):
 
     Args:
         config: the sizes.
+
+    Raises:
+        ValueError: sizes that no model can have.
     """
 
     def __init__(self, config: LMConfig):
         super().__init__()
+        config.check()
         self.config = config
         self.embedding = CodebookEmbedding(
             config.num_codebooks, config.codebook_size + config.special_tokens, config.dim

@@ -6,7 +6,9 @@ Plain numbers without torch, so that the command line can offer them without kee
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from .limits import CODEC_RULES, LM_RULES, LONGEST_WINDOW, check_fields
 
 GUIDANCE_SPACES = ("logits", "probabilities")
 
@@ -52,6 +54,18 @@ class EncodecConfig:
         """kbit/s with all codebooks: K * log2(V) bits a frame (`quantization.bit_rate`)."""
         return self.num_codebooks * math.log2(self.codebook_size) * self.frame_rate / 1000
 
+    def check(self) -> None:
+        """Raise a `ValueError` that names the field which no codec can have."""
+        check_fields(asdict(self), CODEC_RULES)
+        if self.compress > self.num_filters:
+            raise ValueError(f"compress must be at most num_filters, {self.num_filters}, not {self.compress}")
+        window = (self.residual_kernel_size - 1) * self.dilation_growth_rate ** max(0, self.num_residual_layers - 1)
+        if window > LONGEST_WINDOW:
+            raise ValueError(
+                f"dilation_growth_rate must be less than {self.dilation_growth_rate}: with num_residual_layers "
+                f"{self.num_residual_layers} a block would see {window} samples, and {LONGEST_WINDOW} are the most"
+            )
+
 
 @dataclass(frozen=True)
 class LMConfig:
@@ -78,6 +92,16 @@ class LMConfig:
     def special(self) -> int:
         """The token of cells without a code: V."""
         return self.codebook_size
+
+    def check(self) -> None:
+        """Raise a `ValueError` that names the field which no language model can have."""
+        check_fields(asdict(self), LM_RULES)
+        if self.dim % 2:
+            raise ValueError(f"the width D must be even and at least 4, not {self.dim}")
+        if self.dim % self.num_heads:
+            raise ValueError(f"the width D must be a multiple of the number of heads, {self.num_heads}, not {self.dim}")
+        if self.text_layers == 0 and self.text_dim != self.dim:
+            raise ValueError(f"text_dim must be the width D, {self.dim}, without text_layers, not {self.text_dim}")
 
 
 CONFIGS = {

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..errors import CheckpointError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
@@ -50,18 +52,51 @@ class TextEncoder(nn.Module):
         return self.tokenizer.convert_ids_to_tokens(self.tokenizer(prompt).input_ids)
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint's folder."""
-    from transformers import AutoTokenizer
+TOKENIZER_FILES = ("tokenizer.json", "spiece.model")  # a T5's tokenizer is in either
+
+
+def load_tokenizer(folder: Path, vocab_size: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint's folder.
+
+    Args:
+        folder: with `tokenizer.json` or `spiece.model`; code that lies there is not run.
+        vocab_size: rows in the text encoder's table of words.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it does not belong to this text encoder.
+    """
+    from transformers import AutoTokenizer, T5Config
     from transformers.utils import logging
 
-    # transformers looks at config.json, too, and warns that the special token is no code. It is not meant to be one.
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # `transformers` would make one without words
+        raise CheckpointError(
+            f"{folder} has no tokenizer, neither {' nor '.join(TOKENIZER_FILES)}: without one no word is understood; "
+            "copy or download it, too"
+        )
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # As that of a T5: config.json is of a MusicGen, and `transformers` would read and judge all of it.
+        options = {"config": T5Config(), "local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        rows = tokenizer(["a calm bell", ""], padding=True, return_tensors="pt").input_ids  # the way of each prompt
+        words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
+        most = max(int(rows.max()), *tokenizer.get_vocab().values())
+    except Exception as error:  # each of its files has failures of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"the tokenizer in {folder} cannot be used: {reason}; copy or download it again"
+        ) from error
     finally:
         logging.set_verbosity(verbosity)
+    if not any(word.strip("\u2581 ") for word in words):  # U+2581 stands for a space
+        raise CheckpointError(f"the tokenizer in {folder} knows no words; copy or download it again")
+    if most >= vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {folder} is not that of this model: its tokens reach to {most}, the text encoder's to "
+            f"{vocab_size - 1}"
+        )
+    return tokenizer
 
 
 def check_prompts(prompts: list[str]) -> None:

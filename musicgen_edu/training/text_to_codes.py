@@ -77,7 +77,8 @@ def read_text_encoder(name: str | os.PathLike = "tiny") -> TextEncoder:
     if name == "tiny" or ((Path(name) / "config.json").is_file() and _is_musicgen(Path(name))):
         folder = find(name)
         state, config = open_text(folder)
-        return TextEncoder(load_text_model(config, state), load_tokenizer(folder))
+        text_model = load_text_model(config, state)
+        return TextEncoder(text_model, load_tokenizer(folder, text_model.config.vocab_size))
     return _read_t5(HUB_NAMES.get(str(name), str(name)))
 
 
@@ -96,10 +97,13 @@ def _read_t5(name: str) -> TextEncoder:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # that the decoder's weights are not used is as it should be
     try:
-        kind = AutoConfig.from_pretrained(name).model_type
+        kind = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
         if kind != "t5":
             raise published.CheckpointError(f"{name} is no T5 but a model of the kind {kind}")
-        return TextEncoder(T5EncoderModel.from_pretrained(name).eval(), AutoTokenizer.from_pretrained(name))
+        model = T5EncoderModel.from_pretrained(name).eval()
+        if Path(name).is_dir():
+            return TextEncoder(model, load_tokenizer(Path(name), model.config.vocab_size))
+        return TextEncoder(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False))
     except published.CheckpointError:
         raise
     except (OSError, ImportError, KeyError, ValueError) as error:

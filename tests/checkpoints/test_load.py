@@ -13,6 +13,7 @@ from transformers import T5Config, T5EncoderModel
 from helpers.judges import SMALL_TEXT, save_musicgen, state_reader, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen
 from musicgen_edu.checkpoints.load import load_text_model
+from musicgen_edu.checkpoints.published import text_config
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,8 @@ def test_sums_of_t5_that_float16_cannot_hold():
     matrix.normal_(std=15000.0).clamp_(-6e4, 6e4)  # each number fits into float16
     tokens, states = torch.arange(9)[None], {}
     for dtype in (torch.float32, torch.float16):
-        ours = load_text_model(theirs.config.to_dict(), state_reader(theirs.state_dict(), "text_encoder."), dtype)
+        settings = text_config(theirs.config.to_dict())
+        ours = load_text_model(settings, state_reader(theirs.state_dict(), "text_encoder."), dtype)
         kinds = {name: tensor.dtype for name, tensor in ours.named_parameters()}
         assert {kinds.pop(name) for name in list(kinds) if name.endswith(".wo.weight")} == {torch.float32}
         assert set(kinds.values()) == {dtype}
