@@ -54,6 +54,8 @@ class Translator:
             missing = "sentencepiece" if "sentencepiece" in str(error).lower() else first_line(error)
             raise CheckpointError(f"the translator {name} needs a package that is not installed: {missing}") from error
         except (OSError, ValueError, KeyError) as error:
+            if "trust_remote_code" in str(error):
+                raise CheckpointError(f"{name} wants to run code of its own, which is not done") from error
             raise CheckpointError(f"{name} cannot be loaded as a translation model: {first_line(error)}") from error
         except Exception as error:  # each library that reads one of the files has failures of its own
             raise CheckpointError(

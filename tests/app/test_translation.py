@@ -102,6 +102,21 @@ def test_what_is_no_translator_is_refused(tmp_path, folder):
         Translator.from_pretrained(tmp_path)
 
 
+def test_code_that_lies_beside_a_translator_is_not_run(folder, tmp_path, monkeypatch):
+    """`transformers` would ask, and run it after a "y"."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom transformers import MarianConfig as Own\n"
+    (copy / "own.py").write_text(code)
+    own = {"AutoConfig": "own.Own", "AutoModelForSeq2SeqLM": "own.Own", "AutoTokenizer": ["own.Own", "own.Own"]}
+    for name, changes in (("config.json", {"model_type": "own"}), ("tokenizer_config.json", {"tokenizer_class": "Own"})):
+        settings = json.loads((copy / name).read_text())
+        (copy / name).write_text(json.dumps({**settings, **changes, "auto_map": own}))
+    monkeypatch.setattr("builtins.input", lambda *words: "y")
+    with pytest.raises(CheckpointError, match="wants to run code of its own, which is not done$"):
+        Translator.from_pretrained(copy)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_model_of_many_languages_is_refused(folder, monkeypatch):
     monkeypatch.setattr(PreTrainedTokenizerFast, "src_lang", "zh", raising=False)
     with pytest.raises(CheckpointError, match="many languages"):
@@ -109,7 +124,7 @@ def test_a_model_of_many_languages_is_refused(folder, monkeypatch):
 
 
 def test_a_tokenizer_whose_package_is_missing_is_named(folder, monkeypatch):
-    def missing(name):
+    def missing(name, **options):
         raise ImportError("MarianTokenizer requires the SentencePiece library\nand more")
 
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", missing)
