@@ -108,11 +108,12 @@ def test_code_that_lies_beside_a_translator_is_not_run(folder, tmp_path, monkeyp
     code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom transformers import MarianConfig as Own\n"
     (copy / "own.py").write_text(code)
     own = {"AutoConfig": "own.Own", "AutoModelForSeq2SeqLM": "own.Own", "AutoTokenizer": ["own.Own", "own.Own"]}
-    for name, changes in (("config.json", {"model_type": "own"}), ("tokenizer_config.json", {"tokenizer_class": "Own"})):
+    changed = {"config.json": {"model_type": "own"}, "tokenizer_config.json": {"tokenizer_class": "Own"}}
+    for name, changes in changed.items():
         settings = json.loads((copy / name).read_text())
         (copy / name).write_text(json.dumps({**settings, **changes, "auto_map": own}))
     monkeypatch.setattr("builtins.input", lambda *words: "y")
-    with pytest.raises(CheckpointError, match="wants to run code of its own, which is not done$"):
+    with pytest.raises(CheckpointError, match=r"wants to run code of its own, which is not done$"):
         Translator.from_pretrained(copy)
     assert not (tmp_path / "ran").exists()
 
