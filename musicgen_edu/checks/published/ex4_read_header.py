@@ -139,12 +139,7 @@ def _believed(data):
             for name, one in entries.items() if name != "__metadata__"}  # fmt: skip
 
 
-def _empty_for_a_lie(data):
-    return _taken(_read, data) or {}
-
-
 def _owners(data):
-    """Each byte counts its owners."""
     length = int.from_bytes(data[:8], "little")
     _require(8 + length <= len(data), "the header ends after the file")
     found, owners = _believed(data), [1] * (8 + length) + [0] * (len(data) - 8 - length)
@@ -165,9 +160,8 @@ def _by_library(data):
 
 
 def _with_numpy(data):
-    length = int(np.frombuffer(data[:8], "<u8")[0]) if len(data) >= 8 else len(data)
-    if length > len(data) - 8:
-        raise ValueError("cut in the header")
+    length = int(np.frombuffer(data[:8], "<u8")[0])  # raises a ValueError itself where there are no eight
+    _require(length <= len(data) - 8, "cut in the header")
     entries = {name: one for name, one in json.loads(data[8:][:length]).items() if name != "__metadata__"}
     ranges = np.array([one["data_offsets"] for one in entries.values()], np.int64).reshape(-1, 2) + 8 + length
     order = np.lexsort((ranges[:, 1], ranges[:, 0]))
@@ -257,8 +251,9 @@ read_header = Exercise(
             ("raise ValueError(sentence)", "raise AssertionError(sentence)",
              "You refuse by `assert`, which raises an AssertionError, and which Python leaves out when it is started "
              "with -O. Raise a ValueError."),
-            (_empty_for_a_lie, "You return an empty dictionary for a broken file. That looks like a file without "
-             "tensors: raise an error."),
+            (lambda data: _taken(_read, data) or {},
+             "You return an empty dictionary for a broken file. That looks like a file without tensors: raise an "
+             "error."),
             ("entries = json", "if not data[8 : 8 + length]:\n        return {}\n    entries = json",
              "You take a header of no bytes for a file without tensors. Even that one has a header, {}: json.loads "
              "raises the error itself."),
