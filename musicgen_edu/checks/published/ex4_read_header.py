@@ -41,7 +41,6 @@ def _read(data):
 
 
 def _taken(answer, data: bytes):
-    """What an answer makes of a file, or None if it refuses it."""
     try:
         return answer(data)
     except ValueError:
@@ -160,7 +159,7 @@ def _by_library(data):
 
 
 def _with_numpy(data):
-    length = int(np.frombuffer(data[:8], "<u8")[0])  # raises a ValueError itself where there are no eight
+    length = int(np.frombuffer(data[:8].ljust(8, b"\xff"), "<u8")[0])
     _require(length <= len(data) - 8, "cut in the header")
     entries = {name: one for name, one in json.loads(data[8:][:length]).items() if name != "__metadata__"}
     ranges = np.array([one["data_offsets"] for one in entries.values()], np.int64).reshape(-1, 2) + 8 + length
