@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model.settings import EncodecConfig, LMConfig
-from .find import find
+from .locate import find
 from .parts import Checkpoint, open_codec, open_text
 from .weights import LazyTensors, StateReader, renamed
 

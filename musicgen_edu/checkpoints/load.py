@@ -20,8 +20,8 @@ from ..model.embedding import sinusoidal_positions
 from ..model.encodec import EncodecModel
 from ..model.lm import MusicgenLM
 from .audiocraft import LM_FILE, T5_BASE, open_audiocraft
-from .find import find
 from .folder import CONFIG
+from .locate import find
 from .parts import Checkpoint, open_codec, open_published
 from .published import published_codec_name, published_names
 from .weights import StateReader

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import published
-from ..checkpoints.find import find
 from ..checkpoints.load import load_text_model
+from ..checkpoints.locate import find
 from ..checkpoints.parts import open_text
 from ..model.lm import MusicgenLM
 from ..model.text import TextEncoder, load_tokenizer

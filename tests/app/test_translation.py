@@ -225,7 +225,7 @@ def test_a_translator_without_some_of_its_weights_is_refused(marian, tmp_path):
 
 
 def test_a_model_that_does_not_translate_is_refused(tmp_path, capsys):
-    from musicgen_edu.checkpoints.find import find
+    from musicgen_edu.checkpoints import find
 
     assert main(["app", "--translator", str(find("tiny"))]) == 2
     assert "cannot be loaded as a translation model" in capsys.readouterr().err

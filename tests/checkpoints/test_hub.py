@@ -27,8 +27,7 @@ from safetensors.torch import load_file
 from helpers.hub_server import FakeHub
 from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen
-from musicgen_edu.checkpoints import find, hub
-from musicgen_edu.checkpoints.load import read_codec
+from musicgen_edu.checkpoints import hub, locate, read_codec
 
 NAME, SHARDED, WEIGHTS = "facebook/musicgen-small", "someone/sharded", "model.safetensors"
 PAGE = b"<!DOCTYPE html><html>Welcome to the hotel</html>"
@@ -162,7 +161,7 @@ def test_where_links_are_not_allowed(server, tmp_path, monkeypatch, forbidden):
 
 
 def test_a_model_by_name_is_the_model_of_the_folder(server, folders, capsys):
-    find._licence_said.clear()
+    locate._licence_said.clear()
     names = [(NAME, {}), (NAME, {"revision": "main"}), (SHARDED, {}), (str(folders[SHARDED]), {})]
     expected = MusicGen.from_pretrained(folders[NAME], device="cpu").state_dict()
     for name, options in names:
@@ -525,7 +524,7 @@ def test_a_spoilt_beginning_is_found_and_fetched_anew(server, said, tmp_path, le
 
 
 def test_the_environment_names_hub_and_cache(server, folders, tmp_path):
-    code = f"from musicgen_edu.checkpoints.find import find; print(find({NAME!r}))"
+    code = f"from musicgen_edu.checkpoints import find; print(find({NAME!r}))"
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr

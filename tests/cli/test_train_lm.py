@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from helpers.judges import save_musicgen, their_musicgen
-from musicgen_edu.checkpoints.find import find
+from musicgen_edu.checkpoints import find
 from musicgen_edu.checkpoints.own_format import read_model, read_with_pattern, write_model
 from musicgen_edu.checkpoints.published import CheckpointError
 from musicgen_edu.checkpoints.save import write_checkpoint

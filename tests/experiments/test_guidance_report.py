@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicgen_edu.checkpoints.find import find
+from musicgen_edu.checkpoints import find
 from musicgen_edu.data.captions import WORDS
 from musicgen_edu.experiments.guidance import __main__ as command
 from musicgen_edu.experiments.guidance import report

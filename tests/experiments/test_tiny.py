@@ -14,7 +14,7 @@ import torch
 from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
 from musicgen_edu import MusicGen
-from musicgen_edu.checkpoints.find import find
+from musicgen_edu.checkpoints import find
 from musicgen_edu.data.captions import caption
 from musicgen_edu.data.pieces import random_piece
 from musicgen_edu.data.procedural import make_clips, sounds_of

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, normalizers
 from transformers import AutoTokenizer
 
-from musicgen_edu.checkpoints.find import find
+from musicgen_edu.checkpoints import find
 from musicgen_edu.data.captions import caption
 from musicgen_edu.data.pieces import random_piece
 from musicgen_edu.experiments.tiny.odd_dress import dressed

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from musicgen_edu.checkpoints.find import find
+from musicgen_edu.checkpoints import find
 from musicgen_edu.checkpoints.weights import SafetensorsFile
 from musicgen_edu.figures.published import PARTS, file_map, name_map, part_of, part_sizes, stage_errors, step_bounds
 

@@ -37,6 +37,8 @@ def test_lines_of_former_notebooks():
     lines = (
         "from musicgen_edu import encodec, patterns, checkpoints",
         "from musicgen_edu.checkpoints import read_codec",
+        "assert checkpoints.find('tiny').is_dir() and callable(checkpoints.load_lm) and checkpoints.POSITIONS",
+        "from musicgen_edu.hub import is_complete",
         "from musicgen_edu.cli import main; assert callable(main)",
         "from musicgen_edu.evaluation import AttributeProbe, si_sdr",
         "from musicgen_edu.generation import Sampling, generate_codes",

@@ -188,7 +188,7 @@ def test_wheel_holds_the_package_and_its_assets_and_nothing_else(wheel):
 
 def test_installed_wheel_finds_the_shipped_model_and_recording_inside_itself(installed, tmp_path):
     code = (
-        "import musicgen_edu, musicgen_edu.checkpoints.find as c, musicgen_edu.model.audio as a; "
+        "import musicgen_edu, musicgen_edu.checkpoints as c, musicgen_edu.model.audio as a; "
         "print(musicgen_edu.__version__, musicgen_edu.__file__, c.find('tiny'), a.recording()[1], sep='\\n')"
     )
     environment = {**os.environ, "PYTHONPATH": str(installed)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...checkpoints.find import find
+from ...checkpoints.locate import find
 from ...data.captions import WORDS, caption
 from ...data.pieces import MODES, TEMPI, TIMBRES, TONICS, Piece, random_piece
 from ...data.procedural import Clip, make_clip, make_clips, sounds_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ...checkpoints.find import find
+from ...checkpoints.locate import find
 from ...data.captions import caption
 from ...data.pieces import random_piece
 from ...data.procedural import Clip, make_clips, sounds_of
