@@ -29,6 +29,7 @@ THOROUGH = {
     "lm": ["fast/test_step.py"],
     "decoder": ["model/test_lm.py"],
     "embedding": ["model/test_lm.py"],
+    "generation": ["model/test_continuation.py", "test_musicgen.py"],
     "continuation": ["test_musicgen.py"],
     "streaming": ["test_musicgen.py"],
     "settings": ["model/test_sampling.py", "test_musicgen.py"],

@@ -53,6 +53,12 @@ def test_the_text_matters_and_padding_does_not(pair):
         assert (ours(sequence, states.roll(1, 0), mask.roll(1, 0)) - logits).abs().max() > 0.01
 
 
+def test_without_a_mask_every_state_counts(pair):
+    sequence, states = torch.randint(0, 17, (2, 4, 9)), torch.randn(2, 5, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(pair[1](sequence, states), pair[1](sequence, states, torch.ones(2, 5)))
+
+
 def test_a_row_alone_equals_the_row_in_a_batch(pair):
     ours = pair[1]
     sequence = torch.randint(0, 17, (3, 4, 9))
