@@ -18,6 +18,7 @@ from torch import Tensor
 from ..model.audio import read_audio, sound_length
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+UNREADABLE = (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mka", ".wma", ".ape", ".alac", ".3gp", ".amr", ".mid", ".raw")
 ATTEMPTS = 100  # draws of a segment before the folder counts as broken
 Tell = Callable[[str], None]
 
@@ -54,8 +55,13 @@ def sound_files(folder: Path | str, tell: Tell = tell_user) -> list[SoundFile]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder of sound files")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    others = unreadable(folder)
     if not paths:
-        raise ValueError(f"{folder} holds no sound files (looked for {', '.join(SUFFIXES)})")
+        raise ValueError(
+            f"{folder} holds no sound files (looked for {', '.join(SUFFIXES)}){'; ' * bool(others)}{others}"
+        )
+    if others:
+        tell(f"left out: {others}")
     files, broken = [], []
     for path in paths:
         try:
@@ -67,6 +73,15 @@ def sound_files(folder: Path | str, tell: Tell = tell_user) -> list[SoundFile]:
     for message in broken:
         tell(f"left out: {message}")
     return files
+
+
+def unreadable(folder: Path) -> str:
+    """What to say of the files of a folder, and of the folders in it, that are sound in a format not read here."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE and path.is_file())
+    if not found:
+        return ""
+    named = ", ".join(path.name for path in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return f"{len(found)} of a format that cannot be read, to be converted to WAV or FLAC first: {named}"
 
 
 def read_segment(file: SoundFile, sample_rate: int, samples: int, rng: np.random.Generator) -> Tensor:

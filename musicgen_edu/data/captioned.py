@@ -6,10 +6,8 @@ row is told with its line number, and that row is left out: one bad line should 
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from torch import Tensor
 
 from ..model.audio import read_audio, sound_length
 from .audio_folder import Tell, tell_user
+from .file_names import FileNames
+from .tables import LeftOut, table_rows
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,37 @@ def read_captioned_table(table: Path | str, folder: Path | str, tell: Tell = tel
     end. Other columns are not looked at.
 
     Args:
-        table: comma-separated values in UTF-8, with a header.
-        folder: where the files lie; the table's names may contain folders below it.
-        tell: gets a line for each row that is left out: no such file, no caption, a broken number, the wrong number
-            of cells.
+        table: see `tables.table_rows`.
+        folder: where the files lie; the table's names may contain folders below it, and `file_names` tells how else
+            they may differ from those on the disk.
+        tell: gets a line for each row that is left out: no such file or one that cannot be read, no caption, a broken
+            number, a row that is there already, and what `table_rows` tells.
 
     Raises:
         FileNotFoundError: no such table or folder.
         ValueError: the table is not as described, or no row of it can be used.
     """
-    folder = check_folder(folder)
-    clips = []
-    for line, row in table_rows(table, ("file", "caption"), tell):
+    names, clips, leave_out = FileNames(check_folder(folder)), dict[CaptionedClip, int](), LeftOut(tell)
+    for line, row in table_rows(table, ("file", "caption"), leave_out):
         try:
-            clips.append(_clip(row, folder))
+            clip = _clip(row, names)
+            if clip in clips:
+                raise ValueError(f"the same as line {clips[clip]}")
+            clips[clip] = line
         except ValueError as error:
-            tell(f"left out: line {line} of {table}: {error}")
+            leave_out(f"line {line} of {table}: {error}")
     if not clips:
-        raise ValueError(f"no row of {table} can be used with the files in {folder}")
-    return clips
+        raise ValueError(f"no row of {table} can be used with the files in {folder}{leave_out.because}")
+    return list(clips)
 
 
-def _clip(row: dict[str, str], folder: Path) -> CaptionedClip:
+def _clip(row: dict[str, str], names: FileNames) -> CaptionedClip:
     name, caption = row["file"].strip(), row["caption"].strip()
     if not name:
         raise ValueError("it names no file")
     if not caption:
         raise ValueError(f"{name} has no caption")
-    path = folder / name
-    if not path.is_file():
-        raise ValueError(f"no sound file at {path}")
+    path = names.find(name)
     start = read_number(row.get("start", ""), "start", 0.0)
     seconds = read_number(row.get("seconds", ""), "seconds", None)
     if seconds == 0:
@@ -106,49 +107,6 @@ def check_folder(folder: Path | str) -> Path:
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder of sound files")
     return folder
-
-
-def table_rows(
-    table: Path | str, columns: Sequence[str], tell: Tell = tell_user
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells by column of each row of a table; a row with too few or too many cells is told.
-
-    Args:
-        table: comma-separated values in UTF-8 with a header; a cell in double quotes may contain commas and lines.
-        columns: those that must be there.
-        tell: gets a line for each row that is left out.
-
-    Raises:
-        FileNotFoundError: no such table.
-        ValueError: it is no such table, or lacks a column, or a quote is never closed.
-    """
-    if not Path(table).is_file():
-        raise FileNotFoundError(f"no table at {table}")
-    with open(table, newline="", encoding="utf-8-sig") as file:  # -sig: spreadsheets put a mark at the beginning
-        reader = csv.reader(file, strict=True)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(table, header, columns)
-            before = reader.line_num
-            for cells in reader:
-                line, before = before + 1, reader.line_num  # of its first line: a cell may run over several
-                if cells and len(cells) != len(header):
-                    tell(f"left out: line {line} of {table}: {len(cells)} cells, expected {len(header)}")
-                elif cells:
-                    yield line, dict(zip(header, cells, strict=True))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{table} is not text in UTF-8: {error}") from error
-        except csv.Error as error:
-            raise ValueError(f"{table} is damaged at line {reader.line_num}: {error}") from error
-
-
-def _check_header(table: Path | str, header: list[str], columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(f"{table} lacks the column {missing[0]}: its first line must name {', '.join(columns)}")
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise ValueError(f"{table} has the column {twice[0]} twice")
 
 
 def read_clip(clip: CaptionedClip, sample_rate: int) -> Tensor:

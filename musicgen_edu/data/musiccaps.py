@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..model.audio import sound_length
-from .audio_folder import SUFFIXES, Tell, tell_user
-from .captioned import CaptionedClip, check_folder, read_number, table_rows
+from .audio_folder import SUFFIXES, Tell, tell_user, unreadable
+from .captioned import CaptionedClip, check_folder, read_number
+from .tables import LeftOut, table_rows
 
 COLUMNS = ("ytid", "start_s", "end_s", "aspect_list", "caption")  # the table has four more, which nothing here needs
 SHARES = {"train": 65, "validation": 15, "test": 20}  # in percent
@@ -66,19 +67,20 @@ def read_musiccaps(table: Path | str, tell: Tell = tell_user) -> list[MusicCapsR
         ValueError: the table lacks a column, is damaged, or has no row that can be used.
     """
     rows: dict[tuple[str, float], MusicCapsRow] = {}
-    for line, cells in table_rows(table, COLUMNS, tell):
+    leave_out = LeftOut(tell)
+    for line, cells in table_rows(table, COLUMNS, leave_out):
         try:
             row = _row(cells)
             if (row.ytid, row.start) in rows:
                 raise ValueError(f"the clip of {row.ytid} at {row.start:g} s is there already")
         except ValueError as error:
-            tell(f"left out: line {line} of {table}: {error}")
+            leave_out(f"line {line} of {table}: {error}")
             continue
         if not row.aspects:
             tell(f"line {line} of {table}: no aspects: expected a list such as ['slow', 'piano']")
         rows[row.ytid, row.start] = row
     if not rows:
-        raise ValueError(f"no row of {table} can be used")
+        raise ValueError(f"no row of {table} can be used{leave_out.because}")
     return list(rows.values())
 
 
@@ -124,7 +126,7 @@ def find_clips(
     for path in sorted(folder.rglob("*"), key=_preference):
         if path.suffix.lower() in SUFFIXES and path.is_file() and files.setdefault(path.stem, path) != path:
             tell(f"not used: {path}, because {files[path.stem]} has the same name")
-    clips, missing = {}, []
+    clips, missing, leave_out = {}, [], LeftOut(tell)
     for row in rows:
         path = next((files[name] for name in _file_names(row) if name in files), None)
         if path is None:
@@ -133,13 +135,30 @@ def find_clips(
         try:
             clips[row] = _part(row, path)
         except ValueError as error:
-            tell(f"left out: {error}")
+            leave_out(str(error))
+    if others := unreadable(folder):
+        leave_out(others)
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        tell(f"left out: {len(missing)} of {len(rows)} clips not in {folder}: {named}")
+        leave_out(f"{len(missing)} of {len(rows)} clips not in {folder}: {named}")
     if not clips:
-        raise ValueError(f"{folder} has none of the {len(rows)} clips as a file that can be used")
-    return clips
+        raise ValueError(f"{folder} has none of the {len(rows)} clips as a file that can be used{leave_out.because}")
+    return _one_row_each(clips, leave_out)
+
+
+def _one_row_each(clips: dict[MusicCapsRow, CaptionedClip], leave_out: LeftOut) -> dict[MusicCapsRow, CaptionedClip]:
+    """Leave out rows whose file, named by the video alone, is a cut clip that another row has, too.
+
+    Such a file is one of several clips of its video, and nothing tells which: it goes to the row whose length is
+    nearest, then to the first one, as tools that cut do not replace a file that is there.
+    """
+    taken: dict[tuple[Path, float], MusicCapsRow] = {}
+    for row, clip in sorted(clips.items(), key=lambda one: abs(_length(one[1].path) - one[0].seconds)):
+        first = taken.setdefault((clip.path, clip.start), row)
+        if first is not row:
+            own = f"{row.name}{clip.path.suffix}"
+            leave_out(f"{row.name}: {clip.path} is one cut clip, taken for {first.name}; call the other file {own}")
+    return {row: clip for row, clip in clips.items() if taken[clip.path, clip.start] is row}
 
 
 def _preference(path: Path) -> tuple[int, str]:
@@ -152,10 +171,14 @@ def _file_names(row: MusicCapsRow) -> tuple[str, str, str]:
     return row.name, f"[{row.ytid}]-[{row.start:g}-{row.end:g}]", row.ytid
 
 
+def _length(path: Path) -> float:
+    samples, rate = sound_length(path)
+    return samples / rate
+
+
 def _part(row: MusicCapsRow, path: Path) -> CaptionedClip:
     """What of a file is the row's clip: all of it, or a part if it is the whole sound of the video."""
-    samples, rate = sound_length(path)
-    length = samples / rate
+    length = _length(path)
     if length <= row.seconds + SLACK:
         return CaptionedClip(path, row.caption, 0.0, row.seconds)
     if path.stem == row.ytid and length + SLACK >= row.end:

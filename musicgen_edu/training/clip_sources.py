@@ -16,6 +16,7 @@ from ..data.audio_folder import Tell, tell_user
 from ..data.captioned import CaptionedClip, read_captioned_table, read_clip
 from ..data.pieces import GRID, SAMPLE_RATE
 from ..data.procedural import make_clip
+from ..data.tables import table_columns
 from ..model.audio import sound_length
 
 SHORTEST = 1.0  # seconds of what is left at the end of a long file
@@ -109,10 +110,7 @@ def in_pieces(clips: Sequence[CaptionedClip], seconds: float) -> list[CaptionedC
 
 def is_musiccaps(table: Path) -> bool:
     """Whether the first line of a table names the column `ytid`."""
-    if not table.is_file():
-        raise FileNotFoundError(f"no table at {table}")
-    with table.open(encoding="utf-8-sig", errors="replace") as file:
-        return "ytid" in [name.strip().strip('"') for name in file.readline().split(",")]
+    return "ytid" in table_columns(table)
 
 
 def table_parts(table: Path, folder: Path, seed: int = 0, tell: Tell = tell_user) -> dict[str, list[CaptionedClip]]:

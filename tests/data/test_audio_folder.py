@@ -105,3 +105,15 @@ def test_a_folder_without_sound_is_a_clear_mistake(tmp_path):
         sound_files(tmp_path)
     with pytest.raises(ValueError, match="is a file, not a folder"):
         sound_files(tmp_path / "a.ogg")
+
+
+def test_sound_in_formats_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "song.M4A").write_bytes(bytes(2000))
+    said = r"1 of a format that cannot be read, to be converted to WAV or FLAC first: song\.M4A"
+    with pytest.raises(ValueError, match=rf"holds no sound files \(looked for .*\); {said}"):
+        sound_files(tmp_path)
+    write(tmp_path / "a.wav", 1.0)
+    told = []
+    assert [file.path.name for file in sound_files(tmp_path, told.append)] == ["a.wav"]
+    assert len(told) == 1
+    assert "song.M4A" in told[0]

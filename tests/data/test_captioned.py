@@ -86,3 +86,21 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path):
                 read_clip(clip, rate)
     with pytest.raises(FileNotFoundError, match="no sound file at"):
         read_clip(CaptionedClip(tmp_path / "none.wav", ""), RATE)
+
+
+def test_rows_that_say_the_same_are_taken_once(tmp_path):
+    write_noise(tmp_path / "a.wav", 3)
+    rows = [["a.wav", "rain"], ["a.wav", "wind"], ["a.wav", "rain"], ["A.wav", " rain "], ["./a.wav", "wind"]]
+    table, told = write_table(tmp_path / "t.csv", rows, ["file", "caption"]), []
+    clips = read_captioned_table(table, tmp_path, told.append)
+    assert [(clip.path.name, clip.caption) for clip in clips] == [("a.wav", "rain"), ("a.wav", "wind")]
+    assert [re.sub(".*line (.*) of .*: ", r"\1: ", message) for message in told] == [
+        "4: the same as line 2", "5: the same as line 2", "6: the same as line 3",
+    ]  # fmt: skip
+
+
+def test_a_table_of_which_nothing_is_left_says_why(tmp_path):
+    (tmp_path / "a.m4a").write_bytes(bytes(2000))
+    table = write_table(tmp_path / "t.csv", [["a.m4a", "rain"], ["b.wav", "wind"]], ["file", "caption"])
+    with pytest.raises(ValueError, match=r"no row of .* can be used .*: line 2 .*a\.m4a is in the format \.m4a"):
+        read_captioned_table(table, tmp_path, list)

@@ -159,7 +159,11 @@ def test_a_missing_column_is_named(tmp_path, missing):
     [
         (b"", "lacks the column ytid"),
         (b"ytid,start_s,end_s,aspect_list,caption\n", "no row of .* can be used"),
-        (b'ytid,start_s,end_s,aspect_list,caption\na,0,10,[],"never closed\nb,0,10,[],fine\n', "damaged at line 3"),
+        (
+            b'ytid,start_s,end_s,aspect_list,caption\na,0,10,[],"never closed\n',
+            "no row of .*line 2 .* quotes are wrong",
+        ),
+        (b'ytid,start_s,end_s,aspect_list,"caption\na,0,10,[],fine\n', "damaged at line 1: its quotes are wrong"),
         (b"ytid,start_s,end_s,aspect_list,caption\na,0,10,[],caf\xe9\n", "is not text in UTF-8"),
         (b"ytid,start_s,end_s,aspect_list,caption,caption\n", "has the column caption twice"),
     ],
@@ -270,3 +274,58 @@ def test_a_part_without_clips_is_an_error(tmp_path):
         musiccaps_parts(table, clips)
     with pytest.raises(ValueError, match="the part train has no clips: the filter left none of 2"):
         musiccaps_parts(table, clips, keep=lambda row: False, tell=list)
+
+
+def rows_of_one_video(*spans):
+    return [MusicCapsRow("V", float(start), float(end), f"from {start} to {end}") for start, end in spans]
+
+
+@pytest.mark.parametrize(
+    ("spans", "files", "expected"),
+    [
+        ([(30, 40), (60, 70)], {"V.wav": 10}, {"V_30_40": "V.wav"}),  # which of the two is not known: the first
+        ([(30, 40), (60, 70), (90, 100)], {"V.wav": 10}, {"V_30_40": "V.wav"}),
+        ([(30, 40), (60, 80)], {"V.wav": 20}, {"V_60_80": "V.wav"}),  # its length tells
+        ([(30, 50), (60, 70)], {"V.wav": 10}, {"V_60_70": "V.wav"}),
+        ([(30, 40), (60, 70)], {"V.wav": 10, "V_30_40.wav": 10}, {"V_30_40": "V_30_40.wav", "V_60_70": "V.wav"}),
+        (
+            [(30, 40), (60, 70)],
+            {"V.wav": 10, "[V]-[60-70].wav": 10},
+            {"V_30_40": "V.wav", "V_60_70": "[V]-[60-70].wav"},
+        ),
+        ([(30, 40), (60, 70)], {"V.wav": 100}, {"V_30_40": "V.wav", "V_60_70": "V.wav"}),  # the whole video
+        ([(0, 10), (60, 70)], {"V.wav": 100}, {"V_0_10": "V.wav", "V_60_70": "V.wav"}),
+    ],
+)
+def test_a_cut_clip_goes_to_one_row_of_its_video(tmp_path, spans, files, expected):
+    for name, seconds in files.items():
+        write_ramp(tmp_path / name, seconds)
+    told = []
+    found = find_clips(rows_of_one_video(*spans), tmp_path, told.append)
+    assert {row.name: clip.path.name for row, clip in found.items()} == expected
+    assert len({(clip.path, clip.start) for clip in found.values()}) == len(found)
+    assert len(told) == len(spans) - len(expected)
+    for message in told:
+        cut = r"left out: V_\d+_\d+: .*V\.wav is one cut clip, taken for V_.*; call the other file V_"
+        assert re.search(cut if "taken" in message else r"left out: .*V\.wav is 20\.0 s long: neither", message)
+
+
+@pytest.mark.parametrize("ending", [".m4a", ".webm", ".MP4", ".aac", ".raw"])
+def test_clips_in_formats_that_cannot_be_read_are_named_as_such(tmp_path, ending):
+    rows = [MusicCapsRow("A", 30.0, 40.0, "rain"), MusicCapsRow("B", 30.0, 40.0, "wind")]
+    (tmp_path / f"A{ending}").write_bytes(bytes(2000))
+    with pytest.raises(ValueError, match=rf"none of the 2 clips .*: 1 of a format that cannot be read, .*: A\{ending}"):
+        find_clips(rows, tmp_path, list)
+    write_ramp(tmp_path / "B.wav", 10)
+    told = []
+    assert [row.ytid for row in find_clips(rows, tmp_path, told.append)] == ["B"]
+    assert any(f"cannot be read, to be converted to WAV or FLAC first: A{ending}" in message for message in told)
+
+
+def test_a_table_of_musiccaps_in_another_dress(tmp_path):
+    text = 'YTID;Start_s;End_s;Aspect_list;Caption\nA;30;40;"[\'slow\', \'piano\']";"rain; and ""wind"""\n'
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        assert read_musiccaps(tmp_path / "t.csv") == [
+            MusicCapsRow("A", 30.0, 40.0, 'rain; and "wind"', ("slow", "piano"))
+        ]
