@@ -118,7 +118,7 @@ def _header(table: Path | str, text: str, columns: Sequence[str]) -> tuple[list[
         names = [cell.strip().casefold() for cell in cells]
         found.append((len(set(columns) & set(names)), len(names), names, separator, end))
     known, _, names, separator, end = max(found, key=lambda one: one[:2], default=(0, 0, [], "", 0))
-    if wrong and (not found or columns and not known):
+    if wrong and (not found or (columns and not known)):
         raise ValueError(f"{table} is damaged at line 1: {wrong}")
     if any(map(NO_TEXT.search, names)):
         raise ValueError(f"the first line of {table} is not text in UTF-8: save the table in that encoding")
