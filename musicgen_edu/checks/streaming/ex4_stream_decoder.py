@@ -108,10 +108,16 @@ def an_output_comes_as_soon_as_it_can(answer):
 
 
 def work_does_not_grow(answer):
-    """No layer is given the past again; the LSTM is given each frame once."""
+    """Neither convolution is given the past again."""
     layers = _Toy().layers
-    for layer, context in zip(layers, (4, 0, 1), strict=True):
+    for layer, context in ((layers[0], 4), (layers[2], 1)):
         expect_constant_work(answer, layer, 3, context, layers)
+
+
+def the_lstm_reads_each_frame_once(answer):
+    """The LSTM is given each frame once: its state is all that it remembers."""
+    layers = _Toy().layers
+    expect_constant_work(answer, layers[1], 3, 0, layers)
 
 
 def any_cut_gives_the_same(answer):
@@ -197,18 +203,14 @@ HIDDEN, RESULT = "hidden = _remembered(CONV(pieces, conv), lstm)", "UP(map(F.elu
 NAIVE = "(whole_convolution(one, conv) for one in pieces if one.shape[-1])"
 ALONE = "(whole_transposed(F.elu(x), up) for x in hidden)"
 STEP = "y, state = lstm(x.permute(2, 0, 1), state)"
-ALL_FIRST = "You collect all pieces first, before a layer or within one: right, but no stream. Take each as it comes."
-ALL_AGAIN = (
-    "You decode everything again with each piece, all layers or the LSTM alone. That is right, and slower with each "
-    "piece: what a layer needs of the past is its context, or its state."
-)
 stream_decoder = StreamExercise(
     "stream_decoder",
     reference=_decode,
     properties=(
         a_stride_of_outputs_for_each_frame, the_first_piece_goes_through_all_layers,
         a_second_piece_goes_on_from_the_first, the_memory_goes_on_to_the_end, short_and_empty_pieces_are_pieces,
-        an_output_comes_as_soon_as_it_can, work_does_not_grow, any_cut_gives_the_same,
+        an_output_comes_as_soon_as_it_can, work_does_not_grow, the_lstm_reads_each_frame_once,
+        any_cut_gives_the_same,
     ),
     wrong=mistakes([_remembered, _decode], {
         the_first_piece_goes_through_all_layers: [
@@ -258,13 +260,16 @@ stream_decoder = StreamExercise(
              "torch refuses an LSTM over nothing. stream_convolution may yield an empty piece: skip it."),
         ],
         an_output_comes_as_soon_as_it_can: [
-            (_waits, ALL_FIRST),
-            ("in pieces:", "in list(pieces):", ALL_FIRST),
+            (_waits, "You collect all pieces first, before a layer or within one: right, but no stream. Take each as "
+             "it comes."),
         ],
         work_does_not_grow: [
-            (_all_again, ALL_AGAIN),
+            (_all_again, "You decode everything again with each piece. That is right, and slower with each piece."),
+        ],
+        the_lstm_reads_each_frame_once: [
             ("state = None", "past = None", STEP, "past = x if past is None else torch.cat([past, x], -1)\n"
-             "            y = lstm(past.permute(2, 0, 1))[0][-x.shape[-1] :]", ALL_AGAIN),
+             "            y = lstm(past.permute(2, 0, 1))[0][-x.shape[-1] :]",
+             "Your LSTM reads all frames again with each piece. It returns a state, which is all that it remembers."),
         ],
     }) + mistakes(_one_loop, {
         any_cut_gives_the_same: [
