@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -88,11 +89,20 @@ def _gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor | Non
 
 
 def snapshot(value: Any) -> Any:
-    """A copy of what an answer is given, to be compared with afterwards; what holds no numbers is kept."""
+    """A copy by which a change in place is noticed, of the same type: a parameter stays one.
+
+    Lists, tuples, named ones, too, and dictionaries are copied with what is in them; anything else is handed back.
+    """
     if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
+        return value.detach().clone().as_subclass(type(value)).requires_grad_(value.requires_grad)
     if isinstance(value, np.ndarray):
         return value.copy()
-    if isinstance(value, (list, tuple)):
-        return type(value)([*map(snapshot, value)]) if type(value) in (list, tuple) else value
-    return {key: snapshot(one) for key, one in value.items()} if type(value) is dict else value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(snapshot, value))
+    if type(value) in (list, tuple):
+        return type(value)([*map(snapshot, value)])
+    if isinstance(value, dict):
+        copied = copy(value)
+        copied.update({key: snapshot(one) for key, one in value.items()})
+        return copied
+    return value

@@ -6,6 +6,7 @@ import importlib
 import random
 import subprocess
 import sys
+from collections import defaultdict, namedtuple
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -26,6 +27,7 @@ from musicgen_edu.checks import (
     plain,
 )  # fmt: skip
 from musicgen_edu.checks.__main__ import every_exercise, table, try_all
+from musicgen_edu.checks.exercise import guarded
 
 CATALOGUE = {f"{where}.{exercise.name}": exercise for where, exercise in every_exercise()}
 
@@ -325,8 +327,6 @@ def test_an_answer_may_not_change_its_inputs():
         return y.pop()
 
     x = torch.ones(2)
-    from musicgen_edu.checks.exercise import guarded
-
     with pytest.raises(CheckFailed, match=r"changes its inputs: work on a copy, x\.clone\(\)$"):
         guarded(in_place)(x)
     with pytest.raises(CheckFailed, match=r"changes its inputs: work on a copy, list\(x\)$"):
@@ -336,6 +336,40 @@ def test_an_answer_may_not_change_its_inputs():
     with pytest.raises(CheckFailed, match=r"changes its inputs: work on a copy, x\.clone\(\) of each$"):
         guarded(lambda x: x[0].add_(1))([torch.ones(2)])
     assert DOUBLE.examine(lambda x: x.detach().add_(x.detach())).seen.startswith("it changes its inputs")
+
+
+class Tagged(torch.Tensor):
+    """A tensor of a type of its own."""
+
+
+Pair = namedtuple("Pair", "codebook counts")
+
+GIVEN = {  # kinds of input, each with a change in place
+    "parameter": (lambda: torch.nn.Parameter(torch.ones(2)), lambda x: x.data.add_(1)),
+    "parameter that is frozen": (lambda: torch.nn.Parameter(torch.ones(2), False), lambda x: x.add_(1)),
+    "parameter of whole numbers": (lambda: torch.nn.Parameter(torch.tensor([1, 2]), False), lambda x: x.add_(1)),
+    "parameters": (lambda: list(torch.nn.Linear(2, 3).parameters()), lambda x: x[1].data.add_(1)),
+    "named parameters": (lambda: dict(torch.nn.Linear(2, 3).named_parameters()), lambda x: x["bias"].data.add_(1)),
+    "buffer": (lambda: torch.nn.Buffer(torch.ones(2)), lambda x: x.add_(1)),
+    "subclass of a tensor": (lambda: torch.ones(2).as_subclass(Tagged), lambda x: x.add_(1)),
+    "leaf": (lambda: torch.ones(2, requires_grad=True), lambda x: x.data.add_(1)),
+    "no leaf": (lambda: torch.ones(2, requires_grad=True) * 2, lambda x: x.data.add_(1)),
+    "complex": (lambda: torch.ones(2, dtype=torch.complex64), lambda x: x.add_(1)),
+    "empty": (lambda: torch.zeros(0, 2), lambda x: x.resize_(1, 2)),
+    "named tuple": (lambda: Pair(torch.ones(2), 3), lambda x: x.codebook.add_(1)),
+    "state": (lambda: torch.nn.Linear(2, 3).state_dict(), lambda x: x["bias"].add_(1)),
+    "dictionary with a default": (lambda: defaultdict(list, a=[1]), lambda x: x["a"].append(2)),
+    "array": (lambda: np.ones(2), lambda x: np.add(x, 1, out=x)),
+    "masked array": (lambda: np.ma.masked_array([1.0, 2.0], [False, True]), lambda x: np.add(x, 1, out=x)),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_only_an_input_that_was_changed_is_called_so(kind):
+    given, change = GIVEN[kind]
+    assert guarded(lambda x: 1)(given()) == 1
+    with pytest.raises(CheckFailed, match="it changes its inputs"):
+        guarded(lambda x: change(x) is None)(given())
 
 
 def test_a_stub_goes_on_with_the_library_when_studying(capsys):
