@@ -1,11 +1,13 @@
 """A class is played: release, three submissions, autograding, feedback; and what was released can be studied.
 
 The three students: one hands in the solutions of the source, one does half of it, and one tries what students try:
-another check, an endless loop, deleted files, the library's own answer, a torch that finds all numbers equal.
+another check, an endless loop, deleted files, the library's own answer, a torch that finds all numbers equal. And those
+whose notebooks came to harm: cells copied with their marks, checks deleted, an old format, another name, half a file.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 ASSIGNMENTS = ROOT / "lessons" / "assignments"
 SOURCES = sorted(ASSIGNMENTS.glob("source/*/*.ipynb"))
 PLAYED = "02_vector_quantization"
+RENAMED = f"{PLAYED} (1)"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 # Added to the course's own configuration: a cell that cannot end is not worth the wait in a test.
@@ -210,15 +213,42 @@ def answers(notebook: dict, written: dict[str, str]) -> dict:
     return notebook
 
 
-def hand_in(student: str, notebook: dict, course: Path) -> None:
+def hand_in(student: str, notebook: dict | str, course: Path, name: str = PLAYED) -> None:
     folder = course / "submitted" / student / PLAYED
     folder.mkdir(parents=True)
-    (folder / f"{PLAYED}.ipynb").write_text(json.dumps(notebook))
+    (folder / f"{name}.ipynb").write_text(notebook if isinstance(notebook, str) else json.dumps(notebook))
+
+
+def copied(notebook: dict, stubs: dict) -> dict:
+    """Stubs and a check pasted again, with their marks and ids, by a version of nbgrader that does not exist yet."""
+    for grade_id in ("spread-start", "product-quantize"):
+        at = notebook["cells"].index(cell(notebook, grade_id))
+        notebook["cells"].insert(at + 1, notebook["cells"][at] | {"source": source(cell(stubs, grade_id))})
+    notebook["cells"].insert(3, copy.deepcopy(cell(notebook, "code-rate-check")))
+    for one in notebook["cells"][5:9]:
+        one["metadata"]["nbgrader"]["schema_version"] = 99
+    return notebook
+
+
+def deleted(notebook: dict) -> dict:
+    """Two checks are gone, that of a right answer and that of a wrong one; and the first code cell."""
+    gone = ("setup", "code-rate-check", "quantize-and-learn-check")
+    notebook["cells"] = [c for c in notebook["cells"] if c["metadata"]["nbgrader"]["grade_id"] not in gone]
+    return notebook
+
+
+def of_nbformat_3(notebook: dict) -> dict:
+    """As an old Jupyter saves it, with another kernel, and without a mark that nbgrader reads."""
+    cells = [
+        {"cell_type": c["cell_type"], "input" if c["cell_type"] == "code" else "source": c["source"], "metadata": {}}
+        for c in notebook["cells"]
+    ]
+    return {"nbformat": 3, "metadata": {"kernelspec": {"name": "ir"}}, "worksheets": [{"cells": cells}]}
 
 
 @pytest.fixture(scope="module")
 def graded(released, world) -> dict:
-    """Three submissions, graded; with the fingerprints of everything before and after."""
+    """The submissions, graded; with the fingerprints of everything before and after."""
     course, name = world["course"], f"{PLAYED}.ipynb"
     model = load(course / "source" / PLAYED / name)
     marks = [one["metadata"]["nbgrader"] for one in model["cells"]]
@@ -239,6 +269,11 @@ def graded(released, world) -> dict:
         ("hostile", hostile),
     ):
         hand_in(student, answers(load(released / PLAYED / name), written), course)
+    stubs, full = load(released / PLAYED / name), answers(load(released / PLAYED / name), solved)
+    hand_in("copied", copied(copy.deepcopy(full), stubs), course)
+    hand_in("deleted", deleted(answers(copy.deepcopy(full), {"quantize-and-learn": EASY})), course)
+    hand_in("old", of_nbformat_3(full), course, RENAMED)
+    hand_in("torn", json.dumps(full)[:9000], course)
     watched = [course / "source", course / "release", course / "submitted", ROOT / "assets", ASSIGNMENTS]
     before = fingerprint(*watched), sorted(path.name for path in course.iterdir())
     said = run("nbgrader", "autograde", PLAYED, folder=course, env=world["env"])
@@ -274,6 +309,10 @@ FULL = {
             "hostile",
             ("spread-start-check", "quantize-and-learn-check", "move-and-revive-check", "product-quantize-check"),
         ),
+        ("copied", ()),
+        ("deleted", ("quantize-and-learn-check",)),
+        ("old", ()),
+        ("torn", tuple(FULL)),
     ],
 )
 def test_scores_are_what_the_answers_deserve(graded, student, lost):
@@ -322,16 +361,29 @@ def test_deleting_files_reaches_the_copy_that_is_graded_and_nothing_else(graded)
     assert f"deleting ['{PLAYED}.ipynb']" in outputs(graded, "hostile", "code-rate"), "the attempt was made"
     (before, listed), (after, listed_after) = graded["before"], graded["after"]
     assert {name for name in before if before[name] != after.get(name)} == set(), "changed or gone"
-    assert set(after) - set(before) == set(), "new"
+    renamed = graded["course"] / "submitted" / "old" / PLAYED / f"{PLAYED}.ipynb"
+    assert set(after) - set(before) == {str(renamed)}, "new: only the copy under the right name"
     assert set(listed_after) - set(listed) == {"autograded", "feedback"}
     assert set(listed) - set(listed_after) == set()
 
 
 def test_every_student_gets_feedback(graded):
-    for student, total in (("right", 16), ("half", 8), ("hostile", 2)):
+    for student, total in (("right", 16), ("half", 8), ("hostile", 2), ("copied", 16), ("torn", 0)):
         page = (graded["course"] / "feedback" / student / PLAYED / f"{PLAYED}.html").read_text()
         assert re.search(rf"Score:\s*{total}(\.0)?\s*/\s*16", page), f"{student} should read {total} of 16"
         assert "spread-start-check" in page
+
+
+def test_what_is_no_notebook_is_set_aside_and_said(graded):
+    assert re.search(r"SET ASIDE, no points: \S+torn\S+ of torn is no notebook: \w+", graded["said"])
+    page = (graded["course"] / "feedback" / "torn" / PLAYED / f"{PLAYED}.html").read_text()
+    assert "The file that was handed in is no notebook" in page
+    assert re.search(rf"{re.escape(RENAMED)}.ipynb is graded as {PLAYED}.ipynb", graded["said"])
+
+
+def test_a_deleted_check_is_there_again(graded):
+    assert "property" in outputs(graded, "deleted", "quantize-and-learn-check")
+    assert "properties hold" in outputs(graded, "deleted", "code-rate-check")
 
 
 def test_the_course_s_own_time_limit_leaves_room_for_an_honest_cell():

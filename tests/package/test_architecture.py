@@ -15,7 +15,7 @@ PACKAGE = "musicgen_edu"
 LONGEST_FILE, LONGEST_FUNCTION, LARGEST_MODEL = 300, 50, 3000
 MODEL_MAY_IMPORT = {f"{PACKAGE}.errors", f"{PACKAGE}.files"}
 THEMES = {  # tests of a room as a whole, which no single module of it stands for
-    "checks": {"checks", "class"},
+    "checks": {"checks", "class", "submissions"},
     "checkpoints": {"full_size"},
     "experiments": {"commands"},
     "fast": {"fast_path"},
