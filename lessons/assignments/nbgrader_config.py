@@ -76,8 +76,8 @@ def cells_in(data: bytes) -> list[dict]:
 def with_names(cells: list[dict], known: dict[str, dict]) -> list[dict]:
     """Each of the course's cells once under its name; copies, and cells that the course does not know, have none.
 
-    Of several the last one counts, as for nbgrader. But a stub that is as it was handed out does not count, nor does it
-    run, beside one that was filled in. A cell that has lost its name is known by the text of a locked one.
+    Of several checks or answers the last one counts, of other cells the first. A stub that is as it was handed out does
+    not count, nor does it run, beside one that was filled in. A cell without a name is known by a locked one's text.
     """
     locked = {one["text"].strip(): name for name, one in known.items() if one["mark"]["locked"]}
     groups: dict[str, list[dict]] = {}
@@ -89,7 +89,8 @@ def with_names(cells: list[dict], known: dict[str, dict]) -> list[dict]:
     dropped = set()
     for name, group in groups.items():
         changed = [cell for cell in group if cell["text"].strip() != known[name]["text"].strip()]
-        chosen = group[-1] if known[name]["mark"]["locked"] or not changed else changed[-1]
+        mark = known[name]["mark"]
+        chosen = (group if mark["locked"] or not changed else changed)[-1 if mark["grade"] or mark["solution"] else 0]
         chosen["name"] = name
         dropped |= {id(cell) for cell in group if cell is not chosen and cell not in changed}
     return [cell for cell in cells if id(cell) not in dropped]
