@@ -20,11 +20,13 @@ from musicgen_edu.data.pieces import random_piece
 from musicgen_edu.data.procedural import make_clips, sounds_of
 from musicgen_edu.evaluation.reconstruction import decoded, encoded
 from musicgen_edu.evaluation.scores import chroma_cosine, si_sdr
+from musicgen_edu.experiments.tiny import report
 from musicgen_edu.experiments.tiny.report import CHANCE, FRAMES, PROBE_SEED, accuracy, fit_probe, judged, promised
 from musicgen_edu.fast.quick import QuickLM
 from musicgen_edu.model.generation import delay_table, generate_codes
 from musicgen_edu.model.sampling import Sampling
 
+ORGAN = {"timbre": "organ", "tempo": "slow", "tonic": "C", "mode": "major", "drums": False}
 PROMPTS = ["a calm bell melody, no drums", "a fast and lively organ tune in D major, with drums", "sad saw"]
 
 
@@ -132,6 +134,20 @@ def test_eight_seconds_are_a_step_a_frame_and_three_more(tiny, monkeypatch):
     assert decoded_frames == [400]
 
 
+def test_captions_in_odd_dress_are_judged_like_plain_ones(tiny, monkeypatch):
+    """With the same seeds, clips of the same length, and a row for each."""
+    monkeypatch.setattr(report, "CAPTIONS", 8)
+    monkeypatch.setattr(report, "FRAMES", 6)
+    heard = []
+    monkeypatch.setattr(report, "judged", lambda probe, sounds, rate: heard.append(sounds) or [ORGAN] * len(sounds))
+    texts = report.held_out_captions()[0]
+    assert report.in_odd_dress(texts) != texts
+    rows = report.dress_rows(tiny, None)
+    assert list(rows) == ["guidance 3", "guidance 3, captions in odd dress"]
+    assert [one.shape for one in heard] == [(8, 6 * 320)] * 2
+    assert rows["guidance 3"] == rows["guidance 3, captions in odd dress"]
+
+
 def test_its_table_reaches_what_was_aimed_at():
     """The committed table: every bar of the codec and of the captions, guidance helps the tempo, control at chance."""
     text = (find("tiny") / "README.md").read_text()
@@ -154,3 +170,5 @@ def test_its_table_reaches_what_was_aimed_at():
     assert all(reached[scale][name] > reached[1][name] - 0.05 for scale in (2, 3) for name in CHANCE)
     for chance, control in zip(CHANCE.values(), rows["guidance 3, captions shuffled"], strict=True):
         assert abs(control - chance) < 0.1
+    odd = dict(zip(CHANCE, rows["guidance 3, captions in odd dress"], strict=True))
+    assert all(odd[name] > reached[3][name] - 0.05 for name in CHANCE), "what stands around the words costs nothing"
