@@ -333,16 +333,16 @@ def test_a_warning_costs_no_points(graded):
 
 def test_a_student_reads_what_is_broken_and_why(graded):
     broken = outputs(graded, "half", "move-and-revive-check")
-    assert "property 5 of 7 is broken: entries = sums / counts" in broken
+    assert "property 6 of 8 is broken: entries = sums / counts" in broken
     assert "the fault of EnCodec's published training code" in broken
     assert "the stub is as it was handed out" in outputs(graded, "half", "quantize-and-learn-check")
-    assert "all 7 properties hold" in outputs(graded, "right", "move-and-revive-check")
+    assert "all 8 properties hold" in outputs(graded, "right", "move-and-revive-check")
 
 
 def test_an_endless_loop_ends_by_the_time_limit(graded):
     assert "No reply from kernel before timeout" in outputs(graded, "hostile", "spread-start")
     assert "KeyboardInterrupt" in outputs(graded, "hostile", "spread-start")
-    assert "property 1 of 5 is broken" in outputs(graded, "hostile", "spread-start-check"), "the next cell ran"
+    assert "property 1 of 7 is broken" in outputs(graded, "hostile", "spread-start-check"), "the next cell ran"
 
 
 def test_a_check_that_was_overwritten_is_restored(graded):
