@@ -11,7 +11,7 @@ from musicgen_edu.checkpoints import find
 from musicgen_edu.data.captions import caption
 from musicgen_edu.data.pieces import random_piece
 from musicgen_edu.experiments.tiny.odd_dress import dressed
-from musicgen_edu.experiments.tiny.tokenizer import train_tokenizer, with_fillers
+from musicgen_edu.experiments.tiny.tokenizer import PIECES, train_tokenizer, with_fillers
 from musicgen_edu.model.text import load_tokenizer
 
 
@@ -48,7 +48,7 @@ def test_transformers_and_the_library_read_it_alike(shipped, captions):
     texts = captions[:100] + [dressed(text, rng) for text in captions[100:200]]
     wanted = [one.ids for one in shipped.encode_batch(texts)]
     assert AutoTokenizer.from_pretrained(find("tiny"))(texts).input_ids == wanted
-    assert load_tokenizer(find("tiny"))(texts).input_ids == wanted
+    assert load_tokenizer(find("tiny"), PIECES)(texts).input_ids == wanted
 
 
 PLAIN = "a slow bell melody"

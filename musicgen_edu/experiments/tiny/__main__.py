@@ -4,7 +4,7 @@ Four stages, each of which goes on where it was stopped: `codec` trains the code
 `lm` trains text encoder and language model together on them, `export` writes the folder in the published format.
 `python -m musicgen_edu.experiments.tiny all` runs them in a row: some three hours on two CPU cores, most of it the
 language model. `report` measures the model and prints the tables of assets/tiny/README.md; with --write it puts them
-there. `dress` prints the two of its rows that compare captions with the same in odd dress, in about 15 minutes.
+there. `dress` prints the two of its rows that compare captions with the same in odd dress, in some five minutes.
 """
 
 from __future__ import annotations
