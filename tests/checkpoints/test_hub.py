@@ -24,7 +24,9 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 
-from helpers.hub_server import FakeHub
+from helpers.hub_server import FakeHub, answer, refuse, send, without_length
+
+from helpers.hub_server import change_a_byte, cut_short, hang_up, send_another_part, slowly  # isort: skip
 from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen
 from musicgen_edu.checkpoints import hub, locate, read_codec
@@ -215,55 +217,7 @@ def test_a_server_is_given_the_time_it_asks_for(server, monkeypatch):
     assert 7.0 in waits
 
 
-# What goes wrong: how a server can answer.
-
-
-def answer(status: int, body: bytes = b"", **headers: str):
-    return lambda handler, line, data: handler.answer(status, body, **headers)
-
-
-def refuse(status: int, code: str):
-    return lambda handler, line, data: handler.refuse(status, code)
-
-
-def send(**options):
-    return lambda handler, line, data: handler.send_file(data, line, **options)
-
-
-def hang_up(handler, line, data):
-    handler.close_connection = True
-
-
-def cut_short(handler, line, data):
-    handler.answer(200, data[:-3])
-
-
-def change_a_byte(handler, line, data):
-    handler.answer(200, data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
-
-
-def send_another_part(handler, line, data):
-    handler.answer(206, data[7:], Content_Range=f"bytes 7-{len(data) - 1}/{len(data)}")
-
-
-def without_length(change: Callable[[bytes], bytes]):
-    def act(handler, line, data):
-        handler.send_response(200)
-        handler.send_header("Connection", "close")
-        handler.end_headers()
-        handler.wfile.write(change(data))
-        handler.close_connection, line.sent = True, len(data)
-
-    return act
-
-
-def slowly(handler, line, data):
-    begin = int(line.range[6:-1]) if line.range else 0
-    handler.answer(206 if begin else 200, Content_Length=str(len(data) - begin), Content_Range=f"bytes {begin}-x/y")
-    for place in range(begin, len(data), 1 + len(data) // 10):
-        time.sleep(0.005)
-        handler.wfile.write(data[place : place + 1 + len(data) // 10])
-    line.sent = len(data) - begin
+# What goes wrong.
 
 
 OUTSIDE = {"id": "a/b", "sha": "0" * 40, "siblings": [{"rfilename": "config.json", "size": 1, "blobId": "../../x"}]}
@@ -348,8 +302,8 @@ CONTENTS = {  # the repository, what is done to its files, the words, what must 
     "no config.json": (NAME, without("config.json"), "no config.json: it is no model that can be loaded", "resolve"),
     "weights as a pickle only": (NAME, without(WEIGHTS), r"\(it has pytorch_model.bin, a pickle, which", "resolve"),
     "a shard is missing": (SHARDED, without("model-00002-of-00005.safetensors"), "names model-00002.*", "model-0"),
-    "the index is no JSON": (SHARDED, index(b"{"), NO_INDEX, "model-0"),
-    "the index is a list": (SHARDED, index(b"[]"), NO_INDEX, "model-0"),
+    "the index is no JSON": (SHARDED, index(b"{"), "is not readable as JSON", "model-0"),
+    "the index is a list": (SHARDED, index(b"[]"), "not hold a configuration but a list", "model-0"),
     "the index names no files": (SHARDED, index(b'{"weight_map": 3}'), NO_INDEX, "model-0"),
     "the index leads outside": (SHARDED, index(OUTSIDE_INDEX), "is no safetensors file beside it", "model-0"),
 }

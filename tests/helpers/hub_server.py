@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -176,3 +177,54 @@ class Answers(BaseHTTPRequestHandler):
         line.sent = len(body)  # before the client can have it
         self.wfile.write(body)
         self.close_connection = stop is not None
+
+
+# What may answer for a file: functions of the handler, the line of the log and the file's bytes.
+
+
+def answer(status: int, body: bytes = b"", **headers: str):
+    return lambda handler, line, data: handler.answer(status, body, **headers)
+
+
+def refuse(status: int, code: str):
+    return lambda handler, line, data: handler.refuse(status, code)
+
+
+def send(**options):
+    return lambda handler, line, data: handler.send_file(data, line, **options)
+
+
+def hang_up(handler, line, data):
+    handler.close_connection = True
+
+
+def cut_short(handler, line, data):
+    handler.answer(200, data[:-3])
+
+
+def change_a_byte(handler, line, data):
+    handler.answer(200, data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+
+
+def send_another_part(handler, line, data):
+    handler.answer(206, data[7:], Content_Range=f"bytes 7-{len(data) - 1}/{len(data)}")
+
+
+def without_length(change: Callable[[bytes], bytes]):
+    def act(handler, line, data):
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(change(data))
+        handler.close_connection, line.sent = True, len(data)
+
+    return act
+
+
+def slowly(handler, line, data):
+    begin = int(line.range[6:-1]) if line.range else 0
+    handler.answer(206 if begin else 200, Content_Length=str(len(data) - begin), Content_Range=f"bytes {begin}-x/y")
+    for place in range(begin, len(data), 1 + len(data) // 10):
+        time.sleep(0.005)
+        handler.wfile.write(data[place : place + 1 + len(data) // 10])
+    line.sent = len(data) - begin
