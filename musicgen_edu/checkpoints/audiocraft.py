@@ -19,12 +19,15 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model.settings import EncodecConfig, LMConfig
+from .folder import open_file
 from .locate import find
 from .parts import Checkpoint, open_codec, open_text
+from .published import checked
 from .weights import LazyTensors, StateReader, renamed
 
 LM_FILE, CODEC_FILE = "state_dict.bin", "compression_state_dict.bin"
 T5_BASE = "google-t5/t5-base"
+LONGEST_SETTINGS = 1_000_000  # characters; audiocraft's have some 20,000
 LM_NAMES = [  # audiocraft's: the published ones; `{}` are the three thirds of a joined matrix
     (r"emb\.(\d+)\.weight", r"decoder.model.decoder.embed_tokens.\1.weight"),
     (r"linears\.(\d+)\.weight", r"decoder.lm_heads.\1.weight"),
@@ -65,7 +68,8 @@ def open_audiocraft(folder: Path, text: str | os.PathLike, progress: bool) -> Ch
 def read_package(path: Path) -> dict[str, Any]:
     """What one of the two files holds, as a dictionary; code in it is refused."""
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as file:
+            package = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.parent} has no {path.name}: audiocraft's models need both files") from error
     except pickle.UnpicklingError as error:
@@ -73,7 +77,9 @@ def read_package(path: Path) -> dict[str, Any]:
             f"{path} holds more than tensors and text, and may run code when it is read: it was not loaded; get the "
             "file from its authors, or use the safetensors of the same model"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:  # what torch raises depends on where a file ends
+    except CheckpointError:
+        raise
+    except Exception as error:  # what torch raises depends on which byte is wrong
         raise CheckpointError(f"{path} is damaged or incomplete; download or copy it again") from error
     if not isinstance(package, dict):
         raise CheckpointError(
@@ -88,20 +94,43 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Returns:
         the tensors of `best_state`; the YAML of `xp.cfg` as a flat dictionary, "seanet.causal" for example.
     """
-    import yaml
-
     package = read_package(path)
     weights = package.get("best_state")
-    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+    if not isinstance(weights, Mapping) or not all(isinstance(n, str) and _is_whole(t) for n, t in weights.items()):
         raise CheckpointError(f"{path} is no file of audiocraft: it has no tensors under best_state")
+    return dict(weights), flat(read_yaml(package.get("xp.cfg") or "", f"{path}: its xp.cfg"))
+
+
+def _is_whole(tensor: Any) -> bool:
+    """Whether that is a tensor of which each number is in the file: none of zeros left out, none said to repeat."""
+    plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return plain and tensor.nbytes <= tensor.untyped_storage().nbytes()
+
+
+def read_yaml(text: Any, where: str) -> dict[str, Any]:
+    """Settings in YAML; `where` names them in errors.
+
+    Aliases, by which a few lines can mean billions, are refused: audiocraft writes none.
+    """
+    import yaml
+
+    if not isinstance(text, str) or len(text) > LONGEST_SETTINGS:
+        raise CheckpointError(f"{where} must be a text in YAML of at most {LONGEST_SETTINGS} characters")
     try:
-        return dict(weights), flat(yaml.safe_load(package.get("xp.cfg") or "") or {})
-    except yaml.YAMLError as error:
-        raise CheckpointError(f"{path}: its xp.cfg is not readable as YAML") from error
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise CheckpointError(f"{where} has aliases (*), which audiocraft's settings do not have")
+        settings = yaml.safe_load(text) or {}
+    except CheckpointError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a day such as 2020-99-99
+        raise CheckpointError(f"{where} is not readable as YAML") from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{where} must hold names and values, not a {type(settings).__name__}")
+    return settings
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with dotted names; a value such as ${sample_rate} is looked up."""
+    """Nested settings with dotted names; a value such as ${sample_rate} is looked up, one of null left out."""
     found, open_ones = {}, [("", settings)]
     while open_ones:
         prefix, part = open_ones.pop()
@@ -112,10 +141,10 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
                 found[f"{prefix}{name}"] = value
     for name, value in found.items():
         for _ in range(8):  # a reference may lead to a reference
-            reference = re.fullmatch(r"\$\{([\w.]+)\}", str(value))
+            reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
             value = found.get(reference[1]) if reference else value
         found[name] = value
-    return found
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def published_lm(weights: Mapping[str, Tensor]) -> LazyTensors:
@@ -131,7 +160,9 @@ def published_lm(weights: Mapping[str, Tensor]) -> LazyTensors:
         if "{}" not in published:
             makers[published] = lambda tensor=tensor: tensor
             continue
-        for letter, part in zip("qkv", tensor.chunk(3), strict=True):
+        if tensor.dim() == 0 or tensor.shape[0] % 3:
+            raise CheckpointError(f"{name} has shape {list(tensor.shape)}, which cannot be cut into thirds")
+        for letter, part in zip("qkv", tensor.chunk(3) if len(tensor) else [tensor] * 3, strict=True):
             makers[published.format(letter)] = lambda part=part: part
     return LazyTensors(makers)
 
@@ -148,18 +179,19 @@ def _published_lm_name(name: str) -> str:
 def lm_sizes(weights: Mapping[str, Tensor], settings: Mapping[str, Any], state: StateReader) -> LMConfig:
     """Sizes of the language model. Shapes do not tell the heads: they are in the settings, else 64 wide as in all."""
     published = state.tensors
-    table = state.read("decoder.model.decoder.embed_tokens.0.weight")  # [V + 1, D]
+    width = state.sizes("decoder.model.decoder.embed_tokens.0.weight", 2)[1]  # of [V + 1, D]
     layers = {name.split(".")[2] for name in weights if name.startswith("transformer.layers.")}
     first = "decoder.model.decoder.layers.0.fc1.weight"
-    return LMConfig(
-        dim=table.shape[1],
-        num_heads=int(settings.get("transformer_lm.num_heads") or max(1, table.shape[1] // 64)),
+    config = LMConfig(
+        dim=width,
+        num_heads=settings.get("transformer_lm.num_heads", max(1, width // 64)),
         layers=len(layers),
-        feed_forward=state.read(first).shape[0],
+        feed_forward=state.sizes(first, 2)[0],
         num_codebooks=sum(name.startswith("decoder.model.decoder.embed_tokens.") for name in published),
-        codebook_size=state.read("decoder.lm_heads.0.weight").shape[0],
-        text_dim=state.read("enc_to_dec_proj.weight").shape[1],
+        codebook_size=state.sizes("decoder.lm_heads.0.weight", 2)[0],
+        text_dim=state.sizes("enc_to_dec_proj.weight", 2)[1],
     )
+    return checked(config, f"{state.where}, transformer_lm")
 
 
 def open_audiocraft_codec(folder: Path, progress: bool) -> tuple[StateReader, EncodecConfig]:
@@ -186,8 +218,8 @@ def codec_sizes(state: StateReader, settings: Mapping[str, Any]) -> EncodecConfi
         )
     names = [name.removeprefix("audio_encoder.") for name in state.tensors]
 
-    def shape(name: str) -> list[int]:
-        return list(state.read(f"audio_encoder.{name}").shape)
+    def shape(name: str, dimensions: int = 3) -> list[int]:
+        return state.sizes(f"audio_encoder.{name}", dimensions)
 
     def count(pattern: str) -> int:
         return sum(re.fullmatch(pattern, name) is not None for name in names)
@@ -202,23 +234,24 @@ def codec_sizes(state: StateReader, settings: Mapping[str, Any]) -> EncodecConfi
     first, *ups, last = (shape(name) for _, name in convolutions)
     filters, channels, kernel = shape("encoder.layers.0.conv.weight_v")
     block = shape("encoder.layers.1.block.1.conv.weight_v")
-    return EncodecConfig(
-        sampling_rate=int(settings["sample_rate"]),
+    config = EncodecConfig(
+        sampling_rate=settings["sample_rate"],
         audio_channels=channels,
         num_filters=filters,
         upsampling_ratios=tuple(up[2] // 2 for up in ups),
         hidden_size=first[1],
-        codebook_size=shape("quantizer.layers.0.codebook.embed")[0],
+        codebook_size=shape("quantizer.layers.0.codebook.embed", 2)[0],
         num_codebooks=count(r"quantizer\.layers\.\d+\.codebook\.embed"),
         num_residual_layers=count(r"encoder\.layers\.\d+\.block\.1\.conv\.weight_v") // len(ups),
         num_lstm_layers=count(r"encoder\.layers\.\d+\.lstm\.weight_ih_l\d+"),
         kernel_size=kernel,
         last_kernel_size=last[2],
         residual_kernel_size=block[2],
-        dilation_growth_rate=int(settings.get("seanet.dilation_base") or 2),
-        compress=filters // block[0],
-        use_causal_conv=bool(settings.get("seanet.causal", settings.get("encodec.causal"))),
+        dilation_growth_rate=settings.get("seanet.dilation_base", 2),
+        compress=filters // max(1, block[0]),
+        use_causal_conv=settings.get("seanet.causal", settings.get("encodec.causal", False)),
         use_conv_shortcut=any(".shortcut." in name for name in names),
-        pad_mode=settings.get("seanet.pad_mode") or "reflect",
-        trim_right_ratio=float(settings.get("seanet.decoder.trim_right_ratio") or 1.0),
+        pad_mode=settings.get("seanet.pad_mode", "reflect"),
+        trim_right_ratio=settings.get("seanet.decoder.trim_right_ratio", 1.0),
     )
+    return checked(config, f"{state.where}, its settings and shapes")

@@ -99,7 +99,7 @@ def load_lm(
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute
         table = state.read(POSITIONS).float()
-        computed = sinusoidal_positions(table.shape[0] if table.dim() else 0, config.dim)
+        computed = sinusoidal_positions(max(1, len(table)) if table.dim() else 1, config.dim)
         if table.shape != computed.shape or not torch.allclose(table, computed, atol=1e-2):
             raise CheckpointError(f"{state.where}: {POSITIONS} is not the sinusoidal table of width {config.dim}")
 

@@ -61,6 +61,13 @@ class StateReader:
         self.check_finite(name, tensor)
         return tensor
 
+    def sizes(self, name: str, dimensions: int) -> list[int]:
+        """The shape of a tensor that must have so many dimensions, else a `CheckpointError`; see `read`."""
+        shape = list(self.read(name).shape)
+        if len(shape) != dimensions:
+            raise CheckpointError(f"{self.where}: {name} has shape {shape}, expected {dimensions} dimensions")
+        return shape
+
     def check_finite(self, name: str, tensor: Tensor) -> None:
         """Raise a `CheckpointError` if a number of a tensor, called `name`, is not finite."""
         if not all_finite(tensor):

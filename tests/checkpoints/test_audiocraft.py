@@ -203,6 +203,67 @@ FAULTS = {
 }
 
 
+def lm_says(text, message):
+    return lambda lm, codec: ({**lm, "xp.cfg": text}, codec), message
+
+
+def codec_says(name, value, message):
+    return lambda lm, codec: (lm, {**codec, "xp.cfg": f"{CODEC_SETTINGS}\n{name}: {value}\n"}), message
+
+
+def lm_has(tensor, message, name="emb__1__weight"):
+    return lambda lm, codec: (changed(lm, **{name: tensor}), codec), message
+
+
+JOINED = "transformer__layers__0__self_attn__in_proj_weight"
+LAUGHS = "a0: &a0 {x: 1, y: 2}\n" + "".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}\n" for i in range(1, 60))
+STRANGE = {
+    "aliases that unfold to 2^60": lm_says(LAUGHS, "xp.cfg has aliases"),
+    "an alias of itself": lm_says("a: &a {b: *a}", "xp.cfg has aliases"),
+    "a list that holds itself": lm_says("a: &a [*a]", "xp.cfg has aliases"),
+    "merged names": lm_says("a: &a {x: 1}\nb: {<<: *a}", "xp.cfg has aliases"),
+    "settings nested without end": lm_says("[" * 20_000, "xp.cfg is not readable as YAML"),
+    "settings of any length": lm_says("# " * 600_000, "must be a text in YAML of at most 1000000"),
+    "settings that are a list": lm_says("- 1", "must hold names and values, not a list"),
+    "settings that are a number": (lambda lm, codec: ({**lm, "xp.cfg": 5}, codec), "must be a text in YAML"),
+    "settings in bytes": (lambda lm, codec: ({**lm, "xp.cfg": b"a: 1"}, codec), "must be a text in YAML"),
+    "a day that does not exist": lm_says("a: 2020-99-99", "xp.cfg is not readable as YAML"),
+    "an object of Python": lm_says("a: !!python/object/apply:os.getcwd []", "xp.cfg is not readable as YAML"),
+    "a list as a name": lm_says("? [1]\n: 2", "xp.cfg is not readable as YAML"),
+    **{f"{heads} heads": lm_says(f"transformer_lm: {{num_heads: {heads}}}", "num_heads must be a whole number")
+       for heads in ("x", "0", "true", "4.0", "[4]", "-4", ".nan", "1000000")},
+    "heads that do not fit": lm_says("transformer_lm: {num_heads: 5}", "multiple of the number of heads, 5, not 32"),
+    **{f"rate {rate}": codec_says("sample_rate", rate, "sampling_rate must be a whole number")
+       for rate in ("x", "true", "800.5", "-1", ".inf", "10000000000", "[800]")},
+    "causal: maybe": codec_says("seanet", "{causal: maybe}", "use_causal_conv must be True or False, not 'maybe'"),
+    "padding of numbers": codec_says("seanet", "{pad_mode: 3}", "pad_mode must be 'reflect'"),
+    "trimming of nan": codec_says("seanet", "{decoder: {trim_right_ratio: .nan}}", "trim_right_ratio must be a number"),
+    "dilation by a word": codec_says("seanet", "{dilation_base: two}", "dilation_growth_rate must be a whole number"),
+    "integers": lm_has(torch.ones(17, 32, dtype=torch.int8), "embed_tokens.1.weight is of the type int8"),
+    "bools": lm_has(torch.ones(17, 32) > 0, "is of the type bool"),
+    "complex numbers": lm_has(torch.ones(17, 32) * 1j, "is of the type complex64"),
+    "eight bits": lm_has(torch.ones(17, 32).to(torch.float8_e4m3fn), "is of the type float8_e4m3fn"),
+    "NaN": lm_has(torch.full((17, 32), torch.nan), r"embed_tokens.1.weight holds NaN, infinite numbers"),
+    "infinity": lm_has(torch.full((17, 32), torch.inf), "holds NaN, infinite numbers"),
+    "too large for float32": lm_has(torch.full((17, 32), 1e300, dtype=torch.float64), "such as float32 cannot hold"),
+    "one number said to be many": lm_has(torch.ones(1, 1).expand(10**6, 10**6), "no tensors under best_state"),
+    "zeros left out": lm_has(torch.ones(17, 32).to_sparse(), "no tensors under best_state"),
+    "no memory": lm_has(torch.ones(17, 32, device="meta"), "no tensors under best_state"),
+    "a single number": lm_has(torch.tensor(1.0), "has shape .*, expected 2 dimensions", "emb__0__weight"),
+    "no thirds": lm_has(torch.ones(95, 32), "cannot be cut into thirds", JOINED),
+    "thirds of nothing": lm_has(torch.tensor(1.0), "into thirds", JOINED),
+    "flat convolutions": (
+        lambda lm, codec: (lm, changed(codec, encoder__model__0__conv__conv__weight_v=torch.ones(4))),
+        r"encoder.layers.0.conv.weight_v has shape \[4\], expected 3 dimensions",
+    ),
+    "convolutions without length": (
+        lambda lm, codec: (lm, changed(codec, encoder__model__0__conv__conv__weight_v=torch.zeros(4, 1, 7))),
+        "encoder.layers.0.conv.weight_v holds NaN",
+    ),
+}  # fmt: skip
+FAULTS |= STRANGE
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_wrong_with_a_file_is_named(packages, published, tmp_path, fault):
     change, message = FAULTS[fault]

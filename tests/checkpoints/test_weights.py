@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import pytest
@@ -72,6 +73,9 @@ def test_known_buffers_are_checked_and_dropped(folder, ours, tmp_path):
 
 LM_KEY = "decoder.model.decoder.layers.1.self_attn.k_proj.weight"
 
+POSITIONS = "decoder.model.decoder.embed_positions.weights"
+TABLE = "text_encoder.encoder.embed_tokens.weight"
+VECTORS = "audio_encoder.encoder.layers.0.conv.parametrizations.weight.original1"
 CODEC_KEY = "audio_encoder.quantizer.layers.2.codebook.embed"
 
 
@@ -85,11 +89,57 @@ CODEC_KEY = "audio_encoder.quantizer.layers.2.codebook.embed"
         (lambda t: t.update({CODEC_KEY: torch.zeros(3, 3)}), r"embed has shape \[3, 3\], expected \[16, 12\]"),
         (lambda t: t.update({"decoder.extra": torch.zeros(1)}), "unexpected key decoder.extra"),
         (lambda t: t.update({CODEC_KEY + "_avg": torch.zeros(2)}), r"embed_avg has shape \[2\], expected \[16, 12\]"),
+        (lambda t: t.update({CODEC_KEY + "_avg": torch.full((16, 12), math.nan)}), r"embed_avg holds NaN"),
+        (lambda t: t.update({"audio_encoder.quantizer.layers.0.codebook.inited": torch.ones(1).int()}), "type I32"),
+        (lambda t: t.update({POSITIONS: torch.zeros(64, 32)}), "is not the sinusoidal table"),
+        (lambda t: t.update({POSITIONS: torch.tensor(1.0)}), "is not the sinusoidal table"),
+        (lambda t: t.update({POSITIONS: torch.ones(2, 3, 4)}), "is not the sinusoidal table"),
+        (lambda t: t.update({POSITIONS: torch.zeros(0, 32)}), "is not the sinusoidal table"),
+        (lambda t: t.update({TABLE: torch.zeros(40, 24)}), f"{TABLE} must be the same table, but they differ"),
+        (lambda t: t.update({TABLE: torch.zeros(40, 23)}), r"embed_tokens.weight has shape \[40, 23\]"),
+        (lambda t: t.update({TABLE: torch.full((40, 24), math.nan)}), "embed_tokens.weight holds NaN"),
+        *(
+            (
+                lambda t, d=d: t.update({LM_KEY: torch.ones(32, 32).to(d)}),
+                f"{LM_KEY} is of the type {name}, expected F64",
+            )
+            for name, d in (
+                ("I64", torch.int64),
+                ("I8", torch.int8),
+                ("U8", torch.uint8),
+                ("BOOL", torch.bool),
+                ("C64", torch.complex64),
+                ("F8_E4M3", torch.float8_e4m3fn),
+            )
+        ),
+        *(
+            (lambda t, key=key, bad=bad: t[key].view(-1)[-1:].fill_(bad), f"{key} holds NaN")
+            for key in (LM_KEY, CODEC_KEY, "text_encoder.shared.weight", "enc_to_dec_proj.bias")
+            for bad in (math.nan, math.inf, -math.inf)
+        ),
+        (lambda t: t.update({LM_KEY: torch.full((32, 32), 1e39, dtype=torch.float64)}), "such as float32 cannot hold"),
+        (lambda t: t[VECTORS].zero_(), f"{VECTORS} holds NaN"),
     ],
 )
 def test_a_mismatched_file_names_the_key(folder, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         MusicGen.from_pretrained(copy_of(folder, tmp_path, change))
+
+
+def test_both_names_of_the_table_of_words_may_hold_it(folder, ours, tmp_path):
+    copy = copy_of(folder, tmp_path, lambda t: t.update({TABLE: t["text_encoder.shared.weight"].clone()}))
+    assert torch.equal(MusicGen.from_pretrained(copy).text(["a bell"])[0], ours.text(["a bell"])[0])
+    copy = copy_of(folder, tmp_path / "other", lambda t: t.update({TABLE: t.pop("text_encoder.shared.weight")}))
+    assert torch.equal(MusicGen.from_pretrained(copy).text(["a bell"])[0], ours.text(["a bell"])[0])
+
+
+def test_large_numbers_that_are_finite_are_weights(folder, tmp_path):
+    """Their sum is infinite; only that is not looked at."""
+    huge = torch.full((32, 32), 3e38)
+    copy = copy_of(folder, tmp_path, lambda t: t.update({LM_KEY: huge}))
+    MusicGen.from_pretrained(copy)
+    with pytest.raises(ValueError, match=f"{LM_KEY} holds NaN, infinite numbers or such as float16 cannot hold"):
+        MusicGen.from_pretrained(copy, dtype=torch.float16)
 
 
 def test_a_truncated_file_is_named(folder, tmp_path):
