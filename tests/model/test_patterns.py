@@ -145,6 +145,7 @@ def test_a_fifth_pattern_is_one_table():
     ("step", "message"),
     [
         (torch.tensor([[0, 1], [1, 1]]), "must increase"),
+        (torch.tensor([[0, 1, 2], [0, 2, 1]]), "must increase"),
         (torch.tensor([[0, -1]]), "negative"),
         (torch.tensor([[0.0, 1.0]]), "int64"),
         (torch.tensor([0, 1]), r"\[K, T\]"),

@@ -218,3 +218,12 @@ def test_perplexity_counts_entries_in_use():
     assert perplexity(torch.arange(8).repeat(10), 16) == pytest.approx(8)
     assert perplexity(torch.zeros(10, dtype=torch.int64), 16) == pytest.approx(1)
     assert perplexity(torch.tensor([0, 0, 1, 2]), 4) == pytest.approx(math.exp(1.5 * math.log(2)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kmeans_moves_a_cluster_of_one_and_leaves_an_empty_one(seed):
+    generator = torch.Generator().manual_seed(seed)
+    centroids = kmeans(torch.tensor([[0.0], [1.0], [10.0]]), 2, generator=generator)
+    assert sorted(centroids.flatten().tolist()) == [0.5, 10.0]
+    twice = kmeans(torch.full((4, 1), 3.0), 3, generator=generator)  # all but one cluster are empty
+    assert twice.flatten().tolist() == [3.0, 3.0, 3.0]

@@ -188,7 +188,6 @@ def _picture(target, yours, arguments):
 
 ABUT = '_require(begin == place, f"{name} does not begin where the one before it ends")'
 END = '_require(place == len(data), "the tensors do not end where the file does")'
-FITS = '_require(8 + length <= len(data), "the header ends after the file")'
 INSIDE = '_require(end <= len(data), f"{name} goes on after the end")'
 IN_ORDER = 'sorted(entries.items(), key=lambda item: item[1]["data_offsets"])'
 RESULT = 'found[name], place = (entry["dtype"], entry["shape"], begin, end), end'

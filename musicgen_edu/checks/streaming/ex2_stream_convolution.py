@@ -29,6 +29,7 @@ from ._shared import (
 
 
 def stream(pieces, layer):
+    """The convolution of a signal that comes in pieces."""
     context = (layer.kernel_size[0] - 1) * layer.dilation[0]
     right, kept = context // 2, None
     for piece in pieces:

@@ -8,24 +8,13 @@ from torch import Tensor, nn
 
 from .. import expect_tensor, mistakes
 from ._shared import (
-    StreamExercise,
-    expect_constant_memory,
-    expect_constant_work,
-    expect_every_cut,
-    expect_given,
-    expect_outputs,
-    fixed,
-    joined,
-    layer_of_ones,
-    ramp,
-    row,
-    run,
-    transposed,
-    two_streams,
+    StreamExercise, expect_constant_memory, expect_constant_work, expect_every_cut, expect_given, expect_outputs, fixed,
+    joined, layer_of_ones, ramp, row, run, transposed, two_streams,
 )  # fmt: skip
 
 
 def stream(pieces, layer):
+    """The transposed convolution of a signal that comes in pieces."""
     stride, tail = layer.stride[0], None
     for piece in pieces:
         if piece.shape[-1] == 0:
