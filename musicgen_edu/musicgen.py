@@ -154,7 +154,8 @@ class MusicGen(nn.Module):
             progress: called after each step with the steps done and their total.
             negative_prompts: B texts to lead away from; without them guidance leads away from no text at all.
             prompt_audio: a recording to go on from, [C, N] for all rows or [B, C, N]; any number of channels. It is
-                the beginning of what is returned, as the codec makes it, and part of `seconds`.
+                the beginning of what is returned, as the codec makes it, and part of `seconds`. What lies beyond its
+                last whole frame (less than 1 / `frame_rate` s) is left out.
             prompt_sample_rate: of that recording in Hz; another rate than the model's is resampled.
 
         Returns:

@@ -173,21 +173,27 @@ class EncodecModel(nn.Module):
         )
 
     @torch.no_grad()
-    def encode(self, audio: Tensor, num_codebooks: int | None = None) -> Tensor:
+    def encode(
+        self, audio: Tensor, num_codebooks: int | None = None, *, lengths: Tensor | list[int] | None = None
+    ) -> Tensor:
         """Audio to codes.
 
         Args:
             audio: float [B, C, N] in [-1, 1] at `config.sampling_rate` Hz.
             num_codebooks: use only the first ones.
+            lengths: samples of each clip [B], if the batch was padded; what lies behind is taken as silence.
 
         Returns:
             codes: int64 [B, K, T], T = ceil(N / hop length).
 
         Raises:
-            ValueError: wrong shape, integer samples, NaN or infinite samples, no samples.
+            ValueError: wrong shape, integer samples, NaN or infinite samples, no samples, or lengths that are not those
+                of the batch.
         """
-        check_shape("audio", audio, "B C N", C=self.config.audio_channels)
+        B, _, N = check_shape("audio", audio, "B C N", C=self.config.audio_channels)
         check_audio(audio)
+        if lengths is not None:
+            audio = audio * (torch.arange(N) < check_lengths(lengths, B, N)[:, None, None]).to(audio.device)
         return self.quantizer.encode(self.encoder(audio), num_codebooks)
 
     @torch.no_grad()
@@ -201,14 +207,19 @@ class EncodecModel(nn.Module):
             audio: [B, C, N] at `config.sampling_rate` Hz, N = T * hop length.
 
         Raises:
-            ValueError: wrong shape, or a code outside the codebook (the special token of a pattern, for example).
+            ValueError: wrong shape, no frame, numbers that are not whole, or a code outside the codebook (the special
+                token of a pattern, for example).
         """
         check_shape("codes", codes, "B K T")
+        if codes.numel() == 0:
+            raise ValueError(f"codes [B, K, T] hold no frame to decode: their shape is {list(codes.shape)}")
         self.check_codes(codes)
         return self.decoder(self.quantizer.decode(codes))
 
     def check_codes(self, codes: Tensor) -> None:
-        """Raise a `ValueError` if a code stands outside the codebook (the special token of a pattern, for example)."""
+        """Raise a `ValueError` unless codes are int64 and stand within the codebook, as a special token does not."""
+        if codes.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"codes must be int64, not {str(codes.dtype).removeprefix('torch.')}")
         if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.config.codebook_size):
             raise ValueError(
                 f"codes must be 0 to {self.config.codebook_size - 1}, "
@@ -219,6 +230,18 @@ class EncodecModel(nn.Module):
         """One training pass: audio [B, C, N] to (reconstruction [B, C, N], codes [B, K, T], commitment loss)."""
         quantized, codes, commitment = self.quantizer(self.encoder(audio), num_codebooks)
         return self.decoder(quantized)[..., : audio.shape[-1]], codes, commitment
+
+
+def check_lengths(lengths: Tensor | list[int], rows: int, longest: int) -> Tensor:
+    """The lengths of clips in a batch, int64 [B] on the CPU; a `ValueError` unless there is one for each, 1 to N."""
+    found = torch.as_tensor(lengths).cpu()
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise ValueError(f"lengths must be whole numbers of samples, not {str(found.dtype).removeprefix('torch.')}")
+    if list(found.shape) != [rows]:
+        raise ValueError(f"lengths must be a list of {rows}, one for each clip, but its shape is {list(found.shape)}")
+    if not (int(found.min()) >= 1 and int(found.max()) <= longest):
+        raise ValueError(f"lengths must be 1 to {longest} samples, not {found.tolist()}")
+    return found
 
 
 def check_audio(audio: Tensor) -> None:

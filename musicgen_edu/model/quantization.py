@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .limits import whole
 from .shapes import check_shape
 
 
@@ -210,7 +211,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     def _first(self, num_codebooks: int | None) -> list[VectorQuantizer]:
         count = self.num_codebooks if num_codebooks is None else num_codebooks
-        if not 1 <= count <= self.num_codebooks:
+        if not whole(1, self.num_codebooks).accepts(count):
             raise ValueError(f"the number of codebooks K must be 1 to {self.num_codebooks}, not {count}")
         return list(self.layers[:count])
 

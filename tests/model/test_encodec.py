@@ -79,6 +79,7 @@ def test_padding_is_silence_to_transformers():
     audio, lengths = torch.randn(3, 1, 400), torch.tensor([400, 123, 5])
     mask = (torch.arange(400) < lengths[:, None])[:, None]
     codes = assert_equal_codecs(theirs, ours, audio, mask)
+    assert torch.equal(codes, ours.encode(audio, lengths=lengths))
     assert not torch.equal(codes, ours.encode(audio))  # what stands there is heard otherwise
 
 
@@ -117,6 +118,53 @@ def test_training_pass_reaches_every_weight():
 def test_bad_audio_is_named(audio, message):
     with pytest.raises(ValueError, match=message):
         our_codec(their_codec()).encode(audio)
+
+
+@pytest.mark.parametrize("count", [0, 5, -1, 2.0, True, "2", [1], torch.tensor([1, 2])])
+def test_a_number_of_codebooks_that_is_none_is_named(count):
+    codec = our_codec(their_codec())
+    with pytest.raises(ValueError, match=r"number of codebooks K must be 1 to 4, not "):
+        codec.encode(torch.randn(1, 1, 50), count)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([100], r"a list of 2, one for each clip, but its shape is \[1\]"),
+        ([100, 100, 100], r"a list of 2, .* \[3\]"),
+        (100, r"a list of 2, .* \[\]"),
+        ([[100, 100]], r"a list of 2, .* \[1, 2\]"),
+        ([100, 0], r"1 to 200 samples, not \[100, 0\]"),
+        ([100, -1], "1 to 200 samples"),
+        ([100, 201], "1 to 200 samples"),
+        ([100.0, 20.5], "whole numbers of samples, not float32"),
+        ([True, True], "whole numbers of samples, not bool"),
+    ],
+)
+def test_lengths_that_are_not_those_of_the_batch_are_named(lengths, message):
+    codec, audio = our_codec(their_codec()), torch.randn(2, 1, 200)
+    with pytest.raises(ValueError, match=f"lengths must be {message}"):
+        codec.encode(audio, lengths=lengths)
+    with pytest.raises(ValueError, match=f"lengths must be {message}"):
+        codec.encode(audio, lengths=torch.tensor(lengths))
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.zeros(1, 4, 0, dtype=torch.int64), r"hold no frame to decode: their shape is \[1, 4, 0\]"),
+        (torch.zeros(0, 4, 3, dtype=torch.int64), r"hold no frame to decode: their shape is \[0, 4, 3\]"),
+        (torch.zeros(1, 0, 3, dtype=torch.int64), r"hold no frame to decode: their shape is \[1, 0, 3\]"),
+        (torch.zeros(1, 4, 3), "must be int64, not float32"),
+        (torch.zeros(1, 4, 3, dtype=torch.bool), "must be int64, not bool"),
+        (torch.zeros(1, 4, 3, dtype=torch.complex64), "must be int64, not complex64"),
+        (torch.zeros(1, 5, 3, dtype=torch.int64), "must be 1 to 4, not 5"),
+        (torch.zeros(4, 3, dtype=torch.int64), r"must have shape \[B, K, T\]"),
+    ],
+)
+def test_bad_codes_are_named(codes, message):
+    with pytest.raises(ValueError, match=message):
+        our_codec(their_codec()).decode(codes)
 
 
 @pytest.mark.parametrize("code", [-1, 16])
