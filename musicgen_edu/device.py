@@ -19,6 +19,15 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(1, device=name).device  # a name alone proves nothing
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from error
+        device = torch.empty(1, device=name).device  # a name alone proves nothing
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device {name} cannot be used: {_reason(name, error)}") from error
+    if device.type == "meta":
+        raise ValueError("device meta cannot be used: it holds no numbers")
+    return device
+
+
+def _reason(name: object, error: Exception) -> str:
+    if str(name).startswith("mps"):  # the error of others goes on for pages
+        return "it is there on a Mac with Apple silicon only"
+    return str(error).splitlines()[0].split(". ")[0].removesuffix(".")

@@ -1,15 +1,21 @@
-"""Files that are written whole or not at all, with a clear word where the disk is full."""
+"""Files that are written whole or not at all, with a clear word where that cannot be."""
 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import re
 import shutil
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LONG_NAME = 100  # bytes; the longest that a disk takes are 255, or 143
+LEFT_ALONE = 3600  # seconds since the last change
 
 
 def asset(*parts: str) -> Path:
@@ -17,6 +23,58 @@ def asset(*parts: str) -> Path:
     package = Path(__file__).resolve().parent
     places = [base.joinpath("assets", *parts) for base in (package.parent, package)]
     return next((place for place in places if place.exists()), places[0])
+
+
+def check_place(path: str | os.PathLike) -> None:
+    """Raise an `OSError` that says why no file can be written there: better before the work than after it.
+
+    An empty file beside it is tried, for permissions alone do not tell. What processes that were killed have left
+    there is removed.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        OSError: it is a folder or something special, its name cannot be a file's, or the folder takes no file.
+    """
+    path = Path(path)
+    try:
+        _check_target(path)
+        remove_leftovers(path)
+        _try_folder(_temporary(path))
+    except (OSError, ValueError) as error:  # a ValueError for a null, or for half a character
+        raise cannot_write(path, error) from error
+
+
+def _try_folder(temporary: Path) -> None:
+    try:
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise OSError(error.errno, f"nothing can be written in {temporary.parent} ({error.strerror})") from error
+
+
+def _check_target(path: Path) -> None:
+    _check_folder(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} does not exist")
+
+
+def cannot_write(path: str | os.PathLike, error: OSError | ValueError) -> OSError:
+    """The error for a file that cannot be written, with the reason of another error (or that one, if it says so)."""
+    if str(error).startswith("cannot write"):
+        return error
+    kind = type(error) if isinstance(error, OSError) else OSError
+    return kind(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
 
 
 @contextmanager
@@ -27,14 +85,27 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
         FileNotFoundError: the folder does not exist.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _check_folder(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone, which is not what to tell of
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{_hidden(path)}.{os.getpid()}.part")
+
+
+def _hidden(path: Path) -> str:
+    """What the temporary names of a file begin with; for a long one a hash, lest they be too long for the disk."""
+    name = os.fsencode(path.name)
+    return f".{path.name if len(name) <= LONG_NAME else hashlib.sha1(name).hexdigest()}"
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -91,16 +162,19 @@ def no_room(folder: Path, needed: int, what: str) -> OSError:
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of `replace_when_complete` whose processes were killed."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
+    for left in path.parent.glob(f"{glob.escape(_hidden(path))}.*.part"):
         process = re.fullmatch(r".*\.(\d+)\.part", left.name)
-        if process and not _alive(int(process[1])):
+        if process and not _in_use(left, int(process[1])):
             left.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def _in_use(file: Path, process: int) -> bool:
+    """Whether a process that writes this file may still be there."""
+    if os.name == "nt":  # where signal 0 is Ctrl+C
+        return time.time() - file.stat().st_mtime < LEFT_ALONE
     try:
         os.kill(process, 0)  # signal 0 only asks
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter is a number that no process has
         return False
     except OSError:
         return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import secrets
-from collections.abc import Iterator
-from typing import TypedDict, Unpack
+from collections.abc import Iterator, Sequence
+from typing import Unpack
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,38 +17,20 @@ from .checkpoints.load import load_parts, open_model
 from .device import choose_device
 from .fast.int8 import check_int8_device, to_int8
 from .fast.quick import QuickLM
-from .model.continuation import encode_prompt, plan_windows, stream_frames
+from .model.continuation import check_recordings, encode_prompt, plan_windows, stream_frames
 from .model.decoder import Condition
 from .model.encodec import EncodecModel
 from .model.generation import Progress
 from .model.lm import MusicgenLM
+from .model.own_state import own_state
 from .model.settings import Sampling
 from .model.streaming import StreamingDecoder, chunks_of
 from .model.text import TextEncoder, check_prompts, load_tokenizer
+from .model.values import number
+from .options import Options, SamplingFields, check_negative_prompts, check_seeds, whole_sampling
 
 DEFAULT_SECONDS = 8.0
 LONGEST_SECONDS = 3600.0
-
-
-class SamplingFields(TypedDict, total=False):
-    """The fields of `Sampling`, each by its keyword."""
-
-    guidance_scale: float
-    temperature: float
-    top_k: int
-    top_p: float
-    guidance_space: str
-
-
-class Options(SamplingFields, total=False):
-    """What `MusicGen.generate`, `generate_codes` and `stream` take by keyword; `generate` explains each."""
-
-    sampling: Sampling | None
-    seed: int | list[int] | None
-    progress: Progress | None
-    negative_prompts: list[str] | None
-    prompt_audio: Tensor | None
-    prompt_sample_rate: int | None
 
 
 class MusicGen(nn.Module):
@@ -65,6 +47,7 @@ class MusicGen(nn.Module):
         self.text, self.lm, self.codec = text, lm, codec
 
     @classmethod
+    @own_state()
     def from_pretrained(
         cls,
         name: str | os.PathLike = "tiny",
@@ -105,7 +88,10 @@ class MusicGen(nn.Module):
         if packed:
             to_int8(lm)
         model = cls(TextEncoder(text_model, load_tokenizer(found.tokenizer, text_model.config.vocab_size)), lm, codec)
-        return model.requires_grad_(False).eval().to(device)
+        model.requires_grad_(False).eval().to(device)
+        if device.type == "mps":  # where its quantizer silently gives garbage
+            model.codec.to("cpu")
+        return model
 
     @property
     def sample_rate(self) -> int:
@@ -131,10 +117,11 @@ class MusicGen(nn.Module):
 
     def frames(self, seconds: float) -> int:
         """How many codec frames a duration takes; raises a `ValueError` if it is not positive or too long."""
-        if not 0 < seconds <= LONGEST_SECONDS:
+        if not 0 < number("seconds", seconds) <= LONGEST_SECONDS:
             raise ValueError(f"seconds must be more than 0 and at most {LONGEST_SECONDS:g}, not {seconds}")
-        return max(1, round(seconds * self.frame_rate))
+        return max(1, round(number("seconds", seconds) * self.frame_rate))
 
+    @own_state()
     def generate(self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Unpack[Options]) -> Tensor:
         """Prompts to audio.
 
@@ -153,9 +140,9 @@ class MusicGen(nn.Module):
                 music, alone or in any batch; None draws a new seed for each row.
             progress: called after each step with the steps done and their total.
             negative_prompts: B texts to lead away from; without them guidance leads away from no text at all.
-            prompt_audio: a recording to go on from, [C, N] for all rows or [B, C, N]; any number of channels. It is
-                the beginning of what is returned, as the codec makes it, and part of `seconds`. What lies beyond its
-                last whole frame (less than 1 / `frame_rate` s) is left out.
+            prompt_audio: a recording to go on from, [N] or [C, N] for all rows, [B, C, N], or a list of B; any number
+                of channels, as tensor or array. It is the beginning of what is returned, as the codec makes it, and
+                part of `seconds`. What lies beyond its last whole frame (less than 1 / `frame_rate` s) is left out.
             prompt_sample_rate: of that recording in Hz; another rate than the model's is resampled.
 
         Returns:
@@ -166,11 +153,12 @@ class MusicGen(nn.Module):
         """
         codes = self.generate_codes(prompts, seconds, **options)
         if codes.shape[2] <= self.window[0]:
-            return self.codec.decode(codes)
+            return self.codec.decode(codes).float()
         decoder = StreamingDecoder(self.codec)  # whole, minutes of audio would take gigabytes within the codec
         parts = [decoder.push(part) for part in codes.split(self.window[0], -1)]
-        return torch.cat([*parts, decoder.finish(len(codes))], -1)
+        return torch.cat([*parts, decoder.finish(len(codes))], -1).float()
 
+    @own_state()
     def generate_codes(
         self, prompts: list[str], seconds: float = DEFAULT_SECONDS, **options: Unpack[Options]
     ) -> Tensor:
@@ -201,7 +189,8 @@ class MusicGen(nn.Module):
         Raises:
             ValueError: an argument makes no sense; at once, not with the first chunk.
         """
-        samples = round(chunk_seconds * self.sample_rate) if math.isfinite(chunk_seconds) else 0
+        length = number("chunk_seconds", chunk_seconds)
+        samples = round(length * self.sample_rate) if math.isfinite(length) else 0
         if samples < 1:
             raise ValueError(f"chunk_seconds must be at least one sample long, not {chunk_seconds}")
         prompts = [prompts] if isinstance(prompts, str) else prompts
@@ -213,10 +202,10 @@ class MusicGen(nn.Module):
         seconds: float = DEFAULT_SECONDS,
         *,
         sampling: Sampling | None = None,
-        seed: int | list[int] | None = None,
+        seed: int | Sequence[int] | None = None,
         progress: Progress | None = None,
         negative_prompts: list[str] | None = None,
-        prompt_audio: Tensor | None = None,
+        prompt_audio: Tensor | np.ndarray | list | None = None,
         prompt_sample_rate: int | None = None,
         **fields: Unpack[SamplingFields],
     ) -> Iterator[Tensor]:
@@ -224,52 +213,29 @@ class MusicGen(nn.Module):
 
         Args and errors are those of `generate`; the errors come at once.
         """
-        check_prompts(prompts)
-        check_negative_prompts(negative_prompts, len(prompts))
+        prompts = check_prompts(prompts)
+        negative_prompts = check_negative_prompts(negative_prompts, len(prompts))
         frames, seeds = self.frames(seconds), check_seeds(seed, len(prompts))
-        sampling = whole_sampling(sampling, fields)
-        known = None
+        sampling, known, P = whole_sampling(sampling, fields), None, 0
         if prompt_audio is not None:
-            known = encode_prompt(self.codec, prompt_audio, prompt_sample_rate, len(prompts))
-        windows = plan_windows(frames, *self.window, 0 if known is None else known.shape[2])
+            audio, P = check_recordings(self.codec, prompt_audio, prompt_sample_rate, len(prompts))
+            self.check_room(P, frames, "prompt_audio", f"the clip of {float(seconds):g} s")
+            known = encode_prompt(self.codec, audio, int(prompt_sample_rate), len(prompts)).to(self.lm.device)
+        windows = plan_windows(frames, *self.window, P)
         condition = self.condition(prompts)
         negative = None if negative_prompts is None else self.condition(negative_prompts)
         rest = stream_frames(QuickLM(self.lm), windows, seeds, condition, sampling, negative, known, progress)
         return rest if known is None else itertools.chain([known], rest)
 
+    def check_room(self, recording: float, clip: int, name: str, whole: str) -> None:
+        """Raise a `ValueError` in seconds if a recording of so many frames leaves nothing of a clip to be made."""
+        if not recording < min(clip, self.window[0]):
+            raise ValueError(
+                f"{name} lasts {recording / self.frame_rate:.6g} s: it must be shorter than {whole} and than what the "
+                f"model sees at once, {self.window[0] / self.frame_rate:g} s"
+            )
+
+    @own_state()
     def condition(self, prompts: list[str]) -> Condition:
         """What the language model attends to for B prompts; the row of an empty one has no words."""
         return self.lm.project_text(*self.text(prompts))
-
-
-def whole_sampling(sampling: Sampling | None, fields: SamplingFields) -> Sampling:
-    """One `Sampling`, from itself or from its fields; a `ValueError` if both are given, or something else."""
-    if sampling is None:
-        return Sampling(**fields)
-    if fields:
-        raise ValueError(f"sampling says how tokens are chosen already: leave out {', '.join(fields)}")
-    if not isinstance(sampling, Sampling):
-        raise ValueError(f"sampling must be a Sampling, such as Sampling(guidance_scale=3.0), not {sampling!r}")
-    return sampling
-
-
-def check_negative_prompts(negative_prompts: list[str] | None, rows: int) -> None:
-    """Raise a `ValueError` unless there are none, or one for each prompt."""
-    if negative_prompts is None:
-        return
-    if isinstance(negative_prompts, str) or not all(isinstance(prompt, str) for prompt in negative_prompts):
-        raise ValueError(f"negative_prompts must be a list of strings, not {negative_prompts!r}")
-    if len(negative_prompts) != rows:
-        raise ValueError(
-            f"negative_prompts must be a list of {rows}, one for each prompt, not of {len(negative_prompts)}"
-        )
-
-
-def check_seeds(seed: int | list[int] | None, rows: int) -> list[int]:
-    """One seed for each row."""
-    if seed is None:
-        return [secrets.randbits(32) for _ in range(rows)]
-    seeds = [seed] * rows if isinstance(seed, int) else list(seed)
-    if len(seeds) != rows:
-        raise ValueError(f"seed must be one integer or a list of {rows}, one for each prompt, not of {len(seeds)}")
-    return seeds

@@ -347,14 +347,20 @@ def test_a_single_prompt_may_be_streamed_as_a_string(ours) -> None:
         ({"seconds": -1}, "seconds must be more than 0"),
         ({"top_k": 99}, "top_k"),
         ({"prompt_audio": torch.zeros(1, 9000)}, "needs prompt_sample_rate"),
-        ({"prompt_audio": torch.zeros(9000), "prompt_sample_rate": 32000}, r"prompt_audio must have shape \[B, C, N\]"),
+        (
+            {"prompt_audio": torch.zeros(1, 1, 1, 9000), "prompt_sample_rate": 32000},
+            r"prompt_audio must have shape \[N\], \[C, N\] or \[B, C, N\]",
+        ),
         (
             {"prompt_audio": torch.zeros(3, 1, 9000), "prompt_sample_rate": 32000},
             "one for each of the 2 prompts, not 3",
         ),
         ({"prompt_audio": torch.zeros(1, 9), "prompt_sample_rate": 32000}, "at least one frame"),
         ({"prompt_audio": torch.full((1, 9000), torch.nan), "prompt_sample_rate": 32000}, "NaN"),
-        ({"prompt_audio": torch.zeros(1, 64000), "prompt_sample_rate": 32000}, "the prompt has 100 frames: it must be"),
+        (
+            {"prompt_audio": torch.zeros(1, 64000), "prompt_sample_rate": 32000},
+            r"prompt_audio lasts 2 s: it must be shorter than the clip of 1 s and than .* at once, 1\.22 s",
+        ),
     ],
 )
 def test_a_bad_request_is_refused_at_once(ours, options: dict, message: str) -> None:

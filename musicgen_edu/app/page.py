@@ -20,6 +20,7 @@ from .recording import recording_seconds
 from .request import Refused, Request
 from .service import News, Service
 from .texts import EXAMPLES, TINY_EXAMPLES, say
+from .translation import first_line
 
 LAST_PIECE = 2048  # samples, two frames of AAC
 ENCODER_SECONDS = 0.03  # what it takes over a chunk
@@ -184,10 +185,17 @@ class Page:
             file = gr.skip() if news.state == "error" else gr.update(interactive=False)
             yield gr.skip(), file, *told, *buttons
         else:
+            yield from self._hand_out(news, language, told, buttons)
+
+    def _hand_out(self, news: News, language: str, told: tuple, buttons: tuple) -> Iterator[tuple]:
+        try:
             with tempfile.TemporaryDirectory(dir=self.folder.name) as folder:
                 file = Path(folder) / f"musicgen-edu-seed-{news.seed}.wav"
                 write_audio(file, news.clip, news.sample_rate)
                 yield gr.skip(), gr.update(value=file, interactive=True), *told, *buttons  # Gradio takes a copy
+        except OSError as error:  # the music has been played
+            lost = News("error", (*news.sentences, ("no_file", {"reason": first_line(error), "seed": news.seed})))
+            yield gr.skip(), gr.update(interactive=False), news_html(lost, language), lost, *buttons
 
     def leave(self, visitor: gr.Request) -> None:
         """What closing the page does."""

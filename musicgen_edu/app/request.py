@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..model.settings import Sampling
+from ..model.values import half_character
 
 Sentence = tuple[str, dict[str, object]]  # a key of `texts.TEXTS`, and what its places are filled with
 WHOLE = ("seed", "top_k")
@@ -72,6 +73,8 @@ def check_request(request: Request, limits: Limits) -> None:
     """Raise `Refused` unless prompt and numbers are in order; what the model must know is checked later."""
     if not request.prompt.strip():
         raise Refused("empty")
+    if half := half_character(request.prompt):
+        raise Refused("not_text", character=half)
     if len(request.prompt) > limits.prompt:
         raise Refused("long_prompt", length=len(request.prompt), limit=limits.prompt)
     for name, (low, high) in limits.ranges().items():
@@ -80,6 +83,6 @@ def check_request(request: Request, limits: Limits) -> None:
             if name != "seed":
                 raise Refused("no_number", label=name, low=low, high=high)
         elif not (math.isfinite(value) and low <= value <= high):
-            raise Refused("out_of_range", label=name, low=low, high=high, value=f"{value:g}")
+            raise Refused("out_of_range", label=name, low=low, high=high, value=f"{value:.15g}")
         elif name in WHOLE and value != int(value):
-            raise Refused("not_whole", label=name, value=f"{value:g}")
+            raise Refused("not_whole", label=name, value=f"{value:.15g}")

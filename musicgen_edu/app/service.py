@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ..errors import Stopped
-from ..musicgen import MusicGen, check_seeds
+from ..model.settings import Sampling
+from ..musicgen import MusicGen
+from ..options import check_seeds
 from .recording import read_recording
 from .request import Limits, Refused, Request, Sentence, check_request
 from .translation import Translator, first_line, has_chinese
@@ -137,7 +139,7 @@ class Service:
     def _begin(self, model: MusicGen, request: Request, prompt: str, seed: int, stop: threading.Event) -> Iterator:
         """Start the stream: chunks float32 [1, C, n]."""
         codes = model.lm.config.codebook_size
-        if request.top_k > codes:
+        if request.top_k > codes and request.top_k != Sampling.top_k:
             raise Refused("out_of_range", label="top_k", low=0, high=codes, value=request.top_k)
         recording = read_recording(request.recording, request.seconds, model) if request.recording else {}
 

@@ -1,5 +1,6 @@
 """The command line, `musicgen-edu`. Read it in this order:
 
+output         what a command leaves: a clip, a line
 options        options that are fields of a dataclass, bounds of numbers, number format and device
 main           the commands, and what a mistake ends in
 generate       a text to a sound file

@@ -7,9 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..model.settings import GUIDANCE_SPACES, Sampling
 from .options import Fields, add_command, add_model_options, model_loader
+from .output import print_result, write_or_keep
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..musicgen import MusicGen
 
 EXAMPLES = """examples:
   musicgen-edu generate "a calm bell melody, no drums" --seconds 8 --seed 5 --out calm.wav
@@ -61,13 +68,15 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
 
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate one clip and write it whole or not at all."""
-    from ..model.audio import check_writable, read_audio, write_audio
-    from ..musicgen import check_seeds
+    from ..model.audio import check_writable
+    from ..options import check_seeds
 
     check_writable(arguments.out)  # before the minutes of work, not after
-    recording, rate = (None, None) if arguments.recording is None else read_audio(arguments.recording, mono=False)
-    model = model_loader(arguments)(arguments.model)
     (seed,) = check_seeds(arguments.seed, 1)
+    if arguments.recording and not arguments.recording.is_file():
+        raise FileNotFoundError(f"no sound file at {arguments.recording}")
+    model = model_loader(arguments)(arguments.model)
+    recording, rate = read_recording(arguments.recording, arguments.seconds, model)
     begin = time.monotonic()
     with progress_bar() as progress:
         audio = model.generate(
@@ -80,9 +89,21 @@ def run_generate(arguments: argparse.Namespace) -> None:
             prompt_audio=recording,
             prompt_sample_rate=rate,
         )
-    write_audio(arguments.out, audio[0], model.sample_rate)
+    write_or_keep(arguments.out, audio[0], model.sample_rate, seed)
     seconds, took = audio.shape[-1] / model.sample_rate, time.monotonic() - begin
-    print(f"{arguments.out}: {seconds:.2f} s at {model.sample_rate} Hz, seed {seed}, in {took:.1f} s")
+    print_result(f"{arguments.out}: {seconds:.2f} s at {model.sample_rate} Hz, seed {seed}, in {took:.1f} s")
+
+
+def read_recording(path: Path | None, seconds: float, model: MusicGen) -> tuple[Tensor | None, int | None]:
+    """A recording [C, N] and its rate in Hz, or neither; one that is too long for the clip is not even read."""
+    if path is None:
+        return None, None
+    from ..model.audio import read_audio, sound_length
+
+    samples, rate = sound_length(path)
+    frames = samples * model.frame_rate / rate
+    model.check_room(frames, model.frames(seconds), f"--continue {path}", f"--seconds {seconds:g}")
+    return read_audio(path, mono=False)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from .. import __version__
 from .app import add_app
 from .generate import EXAMPLES, add_generate
+from .output import print_any_name
 from .train_codec import add_train_codec
 from .train_lm import add_train_lm
 
@@ -20,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="show it and exit")
     parser.set_defaults(when_stopped="nothing was written")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (add_generate, add_app, add_train_codec, add_train_lm):
@@ -29,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a mistake of the user's ends in one sentence and exit status 2, without a traceback."""
+    print_any_name()
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)

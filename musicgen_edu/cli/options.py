@@ -72,7 +72,7 @@ def shown(value: Any) -> str:
     """A value as it is typed."""
     if isinstance(value, list):
         return " ".join(map(shown, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def check_numbers(arguments: argparse.Namespace, bounds: dict[str, str]) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from ..model.settings import EncodecConfig
 from ..training.run_folder import SETTINGS, STATE, check_same_run
 from ..training.settings import AdversarialTraining, CodecTraining
-from .options import Fields, add_command, add_run_options, check_numbers, chosen_device, run_settings, shown
+from .options import (
+    Fields,
+    add_command,
+    add_run_options,
+    check_numbers,
+    chosen_device,
+    run_settings,
+    shown,
+)
+from .output import print_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,4 +163,4 @@ def run_train_codec(arguments: argparse.Namespace) -> None:
     print(f"{weights / 1e6:.2f} M weights, {config.frame_rate:g} frames/s, {config.bandwidth:g} kbit/s, on {device}")
     train_codec(model, settings, segments, out / STATE, arguments.checkpoint_every, progress_bar(settings.steps))
     write_codec(out, model)
-    print(f"{out}: a codec after {settings.steps} steps")
+    print_result(f"{out}: a codec after {settings.steps} steps")

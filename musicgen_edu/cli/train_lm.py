@@ -11,6 +11,7 @@ from ..model.settings import CONFIGS, LMConfig
 from ..training.run_folder import SETTINGS, STATE, check_same_run
 from ..training.settings import LMTraining
 from .options import Fields, add_command, add_run_options, check_numbers, chosen_device, run_settings
+from .output import print_result
 
 if TYPE_CHECKING:
     from ..data.audio_folder import Tell
@@ -235,7 +236,9 @@ def write_model(arguments: argparse.Namespace, model: TextToCodes, codec: Encode
     out = arguments.out
     if arguments.pattern == "delay":
         write_checkpoint(out, model.text_model, model.tokenizer, model.lm, codec)
-        print(f"{out}: a model after {arguments.steps} steps; musicgen-edu generate --model {out} plays it")
+        print_result(f"{out}: a model after {arguments.steps} steps; musicgen-edu generate --model {out} plays it")
     else:
         own_format.write_model(out, model.text_model, model.tokenizer, model.lm, codec, arguments.pattern)
-        print(f"{out}: a model of the pattern {arguments.pattern} after {arguments.steps} steps, in our own format")
+        print_result(
+            f"{out}: a model of the pattern {arguments.pattern} after {arguments.steps} steps, in our own format"
+        )

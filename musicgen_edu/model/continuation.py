@@ -10,15 +10,16 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .audio import resample
+from .audio import check_channels_first, check_rate, float_tensor, resample
 from .decoder import Condition
 from .encodec import EncodecModel, check_audio
 from .generation import Progress, Stepper, check_request, delay_table, write_frames
+from .own_state import each_in_own_state, own_state
 from .sampling import Sampling, UniformNumbers
-from .shapes import check_shape
 
 
 @dataclass(frozen=True)
@@ -106,30 +107,68 @@ def stream_frames(
                     recent.append(frame)
                 yield frame
 
-    return frames()
+    return each_in_own_state(frames())
 
 
-def encode_prompt(codec: EncodecModel, audio: Tensor, sample_rate: int | None, rows: int) -> Tensor:
-    """A recording [C, N] or [B, C, N] as codes [B, K, P] to go on from, in whole frames.
+def as_recordings(audio: Tensor | np.ndarray | list, name: str = "prompt_audio") -> Tensor:
+    """Recordings as people have them, as float32 [B, C, N] without a gradient.
+
+    Args:
+        audio: [N], [C, N] or [B, C, N] in any floating-point format, a tensor, an array or numbers in lists; or a list
+            of such recordings, all of one shape.
 
     Raises:
-        ValueError: no sample rate, another number of clips than rows, or shorter than a frame.
+        ValueError: it is something else; the message names it.
+    """
+    if isinstance(audio, list | tuple) and any(hasattr(one, "shape") for one in audio):
+        rows = [as_recordings(one, name) for one in audio]
+        shapes = sorted({tuple(one.shape[1:]) for one in rows})
+        if len(shapes) > 1:
+            told = " and ".join(str(list(shape)) for shape in shapes[:2])
+            raise ValueError(f"{name} must hold recordings of one shape [C, N], not of {told}: cut the longer ones")
+        return torch.cat(rows)
+    audio = float_tensor(name, audio)
+    if audio.dim() not in (1, 2, 3):
+        raise ValueError(f"{name} must have shape [N], [C, N] or [B, C, N], but its shape is {list(audio.shape)}")
+    audio = audio.view(-1, *(audio.shape if audio.dim() > 1 else (1, len(audio)))[-2:]) if audio.numel() else audio
+    check_audio(audio, name)
+    check_channels_first(name, audio.shape)
+    return audio
+
+
+@own_state()
+def check_recordings(
+    codec: EncodecModel, audio: Tensor | np.ndarray | list, sample_rate: int | None, rows: int
+) -> tuple[Tensor, int]:
+    """A recording to go on from, [N], [C, N] or [B, C, N], as float32 [1 or B, C, N]; and how many frames it has.
+
+    Nothing has gone through the codec then: a whole song can be refused at once.
+
+    Raises:
+        ValueError: no sample rate, another number of clips than rows, channels that the codec has not, or shorter than
+            a frame.
     """
     if sample_rate is None:
         raise ValueError("prompt_audio needs prompt_sample_rate, its rate in Hz: sound without it has no length")
-    audio = audio[None] if audio.dim() == 2 else audio
-    B, C, N = check_shape("prompt_audio", audio, "B C N")
+    rate, config = check_rate("prompt_sample_rate", sample_rate), codec.config
+    audio = as_recordings(audio)
+    B, C, N = audio.shape
     if B not in (1, rows):
         raise ValueError(f"prompt_audio must hold one recording, or one for each of the {rows} prompts, not {B}")
-    check_audio(audio)
-    if codec.config.audio_channels not in (1, C):
-        raise ValueError(f"prompt_audio must have {codec.config.audio_channels} channels, not {C}")
+    if config.audio_channels not in (1, C):
+        raise ValueError(f"prompt_audio must have {config.audio_channels} channels, not {C}")
+    P = -(-N * config.sampling_rate // rate) // config.hop_length
+    if P == 0:
+        raise ValueError(f"prompt_audio must last at least one frame, {1 / config.frame_rate:g} s")
+    return audio, P
+
+
+@own_state()
+def encode_prompt(codec: EncodecModel, audio: Tensor, sample_rate: int, rows: int) -> Tensor:
+    """What `check_recordings` gave, [1 or B, C, N], as codes [B, K, P] to go on from, in whole frames."""
     if codec.config.audio_channels == 1:
         audio = audio.mean(1, keepdim=True)  # [B, 1, N]
     audio = resample(audio, sample_rate, codec.config.sampling_rate)
-    hop = codec.config.hop_length
-    P = audio.shape[-1] // hop
-    if P == 0:
-        raise ValueError(f"prompt_audio must last at least one frame, {hop / codec.config.sampling_rate:g} s")
-    device = next(codec.parameters()).device
-    return codec.encode(audio[..., : P * hop].float().to(device)).expand(rows, -1, -1)
+    P = audio.shape[-1] // codec.config.hop_length
+    weight = next(codec.parameters())
+    return codec.encode(audio[..., : P * codec.config.hop_length].to(weight)).expand(rows, -1, -1).contiguous()

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .audio import check_scale
+from .own_state import own_state
 from .quantization import ResidualVectorQuantizer
 from .settings import EncodecConfig
 from .shapes import check_shape
@@ -172,7 +174,7 @@ class EncodecModel(nn.Module):
             config.num_codebooks, config.codebook_size, config.hidden_size, **quantizer_options
         )
 
-    @torch.no_grad()
+    @own_state()
     def encode(
         self, audio: Tensor, num_codebooks: int | None = None, *, lengths: Tensor | list[int] | None = None
     ) -> Tensor:
@@ -187,16 +189,21 @@ class EncodecModel(nn.Module):
             codes: int64 [B, K, T], T = ceil(N / hop length).
 
         Raises:
-            ValueError: wrong shape, integer samples, NaN or infinite samples, no samples, or lengths that are not those
-                of the batch.
+            ValueError: wrong shape, integer samples, NaN or infinite samples, no samples, lengths that are not those of
+                the batch, or a codec in half precision.
         """
         B, _, N = check_shape("audio", audio, "B C N", C=self.config.audio_channels)
         check_audio(audio)
         if lengths is not None:
             audio = audio * (torch.arange(N) < check_lengths(lengths, B, N)[:, None, None]).to(audio.device)
+        if (dtype := self.quantizer.layers[0].embed.dtype) not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"the codec is in {dtype}, in which nearest entries are not found: keep it in float32, "
+                "as MusicGen.from_pretrained(dtype=...) does"
+            )
         return self.quantizer.encode(self.encoder(audio), num_codebooks)
 
-    @torch.no_grad()
+    @own_state()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes to audio.
 
@@ -214,7 +221,12 @@ class EncodecModel(nn.Module):
         if codes.numel() == 0:
             raise ValueError(f"codes [B, K, T] hold no frame to decode: their shape is {list(codes.shape)}")
         self.check_codes(codes)
-        return self.decoder(self.quantizer.decode(codes))
+        return self.decoder(self.quantizer.decode(codes.to(self.device)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is; codes are brought there."""
+        return self.quantizer.layers[0].embed.device
 
     def check_codes(self, codes: Tensor) -> None:
         """Raise a `ValueError` unless codes are int64 and stand within the codebook, as a special token does not."""
@@ -244,13 +256,14 @@ def check_lengths(lengths: Tensor | list[int], rows: int, longest: int) -> Tenso
     return found
 
 
-def check_audio(audio: Tensor) -> None:
-    """Raise a `ValueError` unless audio is floating point, finite and not empty."""
+def check_audio(audio: Tensor, name: str = "audio") -> None:
+    """Raise a `ValueError` unless audio is floating point, finite, not empty, and has 1 as its full scale."""
     if not audio.is_floating_point():
         raise ValueError(
-            f"audio must be floating point in [-1, 1], but its type is {audio.dtype}; divide integers first"
+            f"{name} must be floating point in [-1, 1], but its type is {audio.dtype}; divide integers first"
         )
     if audio.shape[-1] == 0:
-        raise ValueError("audio has no samples: N must be at least 1")
+        raise ValueError(f"{name} has no samples: N must be at least 1")
     if not torch.isfinite(audio).all():
-        raise ValueError("audio contains NaN or infinite samples; every sample must be a finite number")
+        raise ValueError(f"{name} contains NaN or infinite samples; every sample must be a finite number")
+    check_scale(name, float(audio.detach().abs().max()))

@@ -13,6 +13,7 @@ from torch import Tensor
 from .decoder import Condition
 from .finite import broken_logits
 from .lm import LMConfig
+from .own_state import own_state
 from .patterns import check_table, holds_code, interleave, num_steps, pattern_table, undo
 from .sampling import Sampling, UniformNumbers, distribution, draw, guide, guide_probabilities
 
@@ -183,6 +184,7 @@ def write_frames(
             yield undo(sequence, table[:, t : t + 1])  # [B, K, 1]
 
 
+@own_state()
 def generate_codes(
     model: Stepper,
     frames: int,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .settings import Sampling as Sampling  # where it is looked for
+from .values import shown, whole_number
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -48,7 +49,7 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     Args:
         logits: [..., V].
         temperature: divides the logits; 0 puts everything on the largest one.
-        top_k: keep only the k most likely tokens (ties with the k-th stay too); 0 keeps all.
+        top_k: keep only the k most likely tokens (ties with the k-th stay too); 0 keeps all, and so does V or more.
         top_p: keep only the most likely tokens that together reach this probability, of what top-k has left;
             0 keeps all.
 
@@ -60,7 +61,7 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
     probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)  # at most 0: no overflow
     if top_k:
-        smallest = probabilities.topk(top_k, -1, sorted=False).values.amin(-1, keepdim=True)
+        smallest = probabilities.topk(min(top_k, logits.shape[-1]), -1, sorted=False).values.amin(-1, keepdim=True)
         probabilities = probabilities.where(probabilities >= smallest, 0.0)
         probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     if top_p:
@@ -83,9 +84,12 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         tokens: int64 [...]; never one of probability 0.
     """
+    device = probabilities.device
+    if device.type == "mps":  # which has no float64
+        probabilities, uniform = probabilities.cpu(), uniform.cpu()
     running = probabilities.double().cumsum(-1)  # [..., V]
     threshold = uniform.double().unsqueeze(-1) * running[..., -1:]
-    return (running <= threshold).sum(-1)
+    return (running <= threshold).sum(-1).to(device)
 
 
 class UniformNumbers:
@@ -99,13 +103,25 @@ class UniformNumbers:
     """
 
     def __init__(self, seeds: list[int], num_codebooks: int):
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = [torch.Generator("cpu").manual_seed(check_seed(seed)) for seed in seeds]
         self.num_codebooks = num_codebooks
 
     def draw(self, steps: int) -> Tensor:
         """The numbers of the next steps: float32 [S, B, K]."""
         shape = (steps, self.num_codebooks)
-        return torch.stack([torch.rand(shape, generator=generator) for generator in self.generators], 1)  # [S, B, K]
+        return torch.stack([self._uniform(shape, generator) for generator in self.generators], 1)  # [S, B, K]
+
+    @staticmethod
+    def _uniform(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+
+def check_seed(seed: int) -> int:
+    """A seed as Python's own integer; raises a `ValueError` unless it is whole and has at most 64 bits."""
+    whole = whole_number("seed", seed)
+    if not -(2**63) <= whole < 2**64:
+        raise ValueError(f"seed must be a whole number from -2^63 to 2^64 - 1, not {shown(seed)}")
+    return whole
 
 
 def uniform_numbers(seeds: list[int], steps: int, num_codebooks: int) -> Tensor:

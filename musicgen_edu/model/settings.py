@@ -9,6 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from .limits import CODEC_RULES, LM_RULES, LONGEST_WINDOW, check_fields
+from .values import number, plain, whole_number
 
 GUIDANCE_SPACES = ("logits", "probabilities")
 
@@ -135,17 +136,24 @@ class Sampling:
     top_p: float = 0.0
     guidance_space: str = "logits"
 
+    def __post_init__(self):
+        for name in ("guidance_scale", "temperature", "top_k", "top_p"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+
     def check(self, codebook_size: int) -> None:
-        """Raise a `ValueError` that names the setting which makes no sense for a model with V codes a codebook."""
+        """Raise a `ValueError` that names the setting which makes no sense for a model with V codes a codebook.
+
+        The default `top_k` serves every model: where a codebook has fewer codes it keeps all.
+        """
         if self.guidance_space not in GUIDANCE_SPACES:
             raise ValueError(f"guidance_space must be 'logits' or 'probabilities', not {self.guidance_space!r}")
-        if not math.isfinite(self.guidance_scale):
+        if not math.isfinite(number("guidance_scale", self.guidance_scale)):
             raise ValueError(f"guidance_scale must be a finite number, not {self.guidance_scale}")
         if self.guidance_space == "probabilities" and not 0 <= self.guidance_scale <= 1:
             raise ValueError(f"guidance_scale must be 0 to 1 in the space of probabilities, not {self.guidance_scale}")
-        if not 0 <= self.temperature < math.inf:
+        if not 0 <= number("temperature", self.temperature) < math.inf:
             raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
-        if not 0 <= self.top_k <= codebook_size:
+        if whole_number("top_k", self.top_k) != Sampling.top_k and not 0 <= self.top_k <= codebook_size:
             raise ValueError(f"top_k must be 0 (off) to the codebook size {codebook_size}, not {self.top_k}")
-        if not 0 <= self.top_p <= 1:
+        if not 0 <= number("top_p", self.top_p) <= 1:
             raise ValueError(f"top_p must be 0 (off) to 1, not {self.top_p}")

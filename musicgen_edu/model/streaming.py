@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .encodec import LSTM, Conv1d, ConvTranspose1d, EncodecModel, ResidualBlock
+from .own_state import each_in_own_state, own_state
 from .shapes import check_shape
 
 
@@ -198,7 +199,7 @@ class StreamingDecoder:
         """How many frames must have been pushed before so many samples are out (fewer will do if the clip ends)."""
         return needs_of(self.stages, samples)
 
-    @torch.no_grad()
+    @own_state()
     def push(self, codes: Tensor, last: bool = False) -> Tensor:
         """Decode the next frames.
 
@@ -216,22 +217,23 @@ class StreamingDecoder:
             raise ValueError("this stream has ended; start a new StreamingDecoder for other codes")
         check_shape("codes", codes, "B K n")
         self.codec.check_codes(codes)
-        x = self.codec.quantizer.decode(codes)
+        x = self.codec.quantizer.decode(codes.to(self.codec.device))
         self.finished = last
         for stage in self.stages:
             x = stage.push(x, last)
         return x
 
-    @torch.no_grad()
     def finish(self, rows: int = 1) -> Tensor:
         """The end of the audio [B, C, N], for a stream whose last codes came without `last`."""
-        weight = self.codec.quantizer.layers[0].embed
-        return self.push(torch.empty(rows, 1, 0, dtype=torch.int64, device=weight.device), last=True)
+        return self.push(torch.empty(rows, 1, 0, dtype=torch.int64, device=self.codec.device), last=True)
 
 
-@torch.inference_mode()
 def chunks_of(codes: Iterator[Tensor], frames: int, samples: int, codec: EncodecModel) -> Iterator[Tensor]:
     """Audio [B, C, samples] after audio, from codes [B, K, n] as they come; `frames` is how many there will be."""
+    return each_in_own_state(_chunks_of(codes, frames, samples, codec))
+
+
+def _chunks_of(codes: Iterator[Tensor], frames: int, samples: int, codec: EncodecModel) -> Iterator[Tensor]:
     decoder = StreamingDecoder(codec)
     waiting, pushed, given, sound = [], 0, 0, None
     for piece in codes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .values import half_character, shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
@@ -38,17 +39,22 @@ class TextEncoder(nn.Module):
             states: [B, L, text_dim]; mask: bool [B, L], true where a state belongs to a token of the prompt.
 
         Raises:
-            ValueError: no prompts, or one that is not a string.
+            ValueError: no prompts, or one that is no string of whole characters.
         """
-        check_prompts(prompts)
+        prompts = check_prompts(prompts)
         tokens = self.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
         states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
         mask, end = tokens.attention_mask.bool(), len(self.tokenizer("").input_ids)
         spoken = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=states.device)
         return states, mask & (spoken & (mask.sum(1) > end))[:, None]
 
+    def train(self, mode: bool = True) -> TextEncoder:
+        """It is frozen: no dropout, whatever the rest of a model is about to do."""
+        return super().train(False)
+
     def tokens(self, prompt: str) -> list[str]:
         """The pieces that the tokenizer cuts a prompt into, for labels; the last one is the end of the sentence."""
+        check_prompt(prompt)
         return self.tokenizer.convert_ids_to_tokens(self.tokenizer(prompt).input_ids)
 
 
@@ -99,12 +105,30 @@ def load_tokenizer(folder: Path, vocab_size: int) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def check_prompts(prompts: list[str]) -> None:
-    """Raise a `ValueError` unless prompts is a list of at least one string."""
+def check_prompts(prompts: list[str], name: str = "prompt") -> list[str]:
+    """Prompts as a list.
+
+    Raises:
+        ValueError: a single string, none at all, something that is no string, or half a character in one.
+    """
     if isinstance(prompts, str):
-        raise ValueError(f"prompts must be a list of strings: write [{prompts!r}] for a single one")
+        raise ValueError(f"{name}s must be a list of strings: write [{prompts!r}] for a single one")
+    try:
+        prompts = list(prompts)
+    except TypeError:
+        raise ValueError(f"{name}s must be a list of strings, not {shown(prompts)}") from None
     if not prompts:
-        raise ValueError("prompts is empty: give at least one text, or [''] for music without a prompt")
+        raise ValueError(f"{name}s is empty: give at least one text, or [''] for music without a prompt")
     for prompt in prompts:
-        if not isinstance(prompt, str):
-            raise ValueError(f"each prompt must be a string, not {type(prompt).__name__}")
+        check_prompt(prompt, name)
+    return prompts
+
+
+def check_prompt(prompt: str, name: str = "prompt") -> None:
+    """Raise a `ValueError` unless a prompt is a string of whole characters."""
+    if not isinstance(prompt, str):
+        raise ValueError(f"each {name} must be a string, not {type(prompt).__name__}")
+    if half := half_character(prompt):
+        raise ValueError(
+            f"a {name} holds half a character, {half}: it comes from a cut text, or bytes that are not UTF-8"
+        )

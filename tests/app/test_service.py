@@ -14,7 +14,7 @@ from musicgen_edu import MusicGen
 from musicgen_edu.app.request import Limits, Refused
 from musicgen_edu.app.service import Models, Service
 from musicgen_edu.model.settings import Sampling
-from musicgen_edu.musicgen import Options
+from musicgen_edu.options import Options
 
 
 def test_the_stand_in_takes_what_the_model_takes():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -144,3 +146,28 @@ def test_the_steps_are_counted_on_a_terminal_and_nowhere_else(folder, tmp_path, 
     monkeypatch.setattr("sys.stderr", terminal)
     assert run(folder, tmp_path / "a.wav") == 0
     assert "28/28" in terminal.getvalue()  # 0.5 s of 50 frames, and the 3 steps of the delay
+
+
+@pytest.mark.parametrize("rate,seconds", [(44100, 300), (44100, 0.5), (8000, 2**20), (1, 10)])
+def test_a_recording_that_is_too_long_is_not_even_read(folder, tmp_path, capsys, monkeypatch, rate, seconds):
+    """Nor is one whose header says so."""
+    monkeypatch.setattr("musicgen_edu.model.audio.read_audio", lambda *a, **k: pytest.fail("the file was read"))
+    written = min(seconds, 300)
+    if written < seconds:
+        monkeypatch.setattr("musicgen_edu.model.audio.sound_length", lambda path: (seconds * rate, rate))
+    path = tmp_path / "song.wav"
+    soundfile.write(path, np.zeros((round(written * rate), 2)), rate)
+    assert run(folder, tmp_path / "a.wav", "--continue", str(path)) == 2
+    told = capsys.readouterr().err
+    assert re.search(r"--continue .*song.wav lasts [\de+.]+ s: it must be shorter than --seconds 0.5 and than", told)
+    assert "frames" not in told
+    assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["x.raw", "x.RAW", "x.wav", "x.pcm", "x"])
+def test_a_recording_that_is_no_sound_file_is_one_sentence(folder, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(bytes(2000))
+    assert run(folder, tmp_path / "a.wav", "--continue", str(tmp_path / name)) == 2
+    told = capsys.readouterr().err.strip()
+    assert "cannot be read as audio" in told
+    assert "\n" not in told
