@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from torch import Tensor
 
-from ..model.audio import chromagram
+from ..model.audio import chromagram, load_librosa
 
 
 def clip_features(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -16,8 +16,7 @@ def clip_features(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     Mean, deviation, mean upward movement, 10th and 50th percentile of 64 log-mel bands, autocorrelation of the onset
     strength up to 1.3 s, mean chroma of the whole clip, of what is below 500 Hz and of the first 1.5 s: [420].
     """
-    import librosa
-
+    librosa = load_librosa()
     mel = librosa.feature.melspectrogram(y=audio, sr=sample_rate, n_fft=1024, hop_length=320, n_mels=64)
     log_mel = np.log(mel + 1e-4)  # [64, frames], 20 ms a frame at 16 kHz
     rise = np.maximum(np.diff(log_mel, axis=1), 0)

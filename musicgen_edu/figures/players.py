@@ -7,7 +7,7 @@ import html
 import numpy as np
 from torch import Tensor
 
-from ..model.audio import mel_spectrogram, wav_bytes
+from ..model.audio import load_librosa, mel_spectrogram, wav_bytes
 from .picture import Picture, compact_png, figure_picture, new_figure
 from .svg import LIT, data_url
 
@@ -60,9 +60,7 @@ def draw_spectrogram(axes, mel: np.ndarray, seconds: float, sample_rate: int) ->
 
 def frequency_ticks(sample_rate: int, bands: int) -> list[tuple[int, float]]:
     """Some frequencies in Hz that a sample rate can have, and where each lies among mel bands, in bands from below."""
-    import librosa
-
-    centres = librosa.mel_frequencies(n_mels=bands + 2, fmax=sample_rate / 2)[1:-1]
+    centres = load_librosa().mel_frequencies(n_mels=bands + 2, fmax=sample_rate / 2)[1:-1]
     hertz = [f for f in (200, 500, 1000, 2000, 4000, 8000) if f < sample_rate / 2]
     return list(zip(hertz, np.interp(hertz, centres, np.arange(bands)).tolist(), strict=True))
 

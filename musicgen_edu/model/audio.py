@@ -143,7 +143,7 @@ def _encoded(samples: np.ndarray, sample_rate: int, kind: str) -> memoryview:
     """
     import soundfile
 
-    buffer = io.BytesIO()
+    buffer, sample_rate = io.BytesIO(), check_rate("sample_rate", sample_rate)
     try:
         soundfile.write(buffer, samples.T, sample_rate, format=kind, subtype="PCM_16")
     except soundfile.LibsndfileError as error:

@@ -121,6 +121,23 @@ def test_what_the_browser_keeps_of_the_news_holds_no_sound(page):
     assert all(news.sound is news.clip is None for news in kept)
 
 
+def test_a_file_that_cannot_be_written_is_told_with_the_seed_and_the_page_goes_on(page, monkeypatch):
+    def refuse(*anything):
+        raise OSError("cannot write a.wav: No space left on device")
+
+    monkeypatch.setattr("musicgen_edu.app.page.write_audio", refuse)
+    updates = list(work_of(page, "anna"))
+    assert any(isinstance(update[0], bytes) for update in updates), "the music is played all the same"
+    _, file, told, kept, generate, stop = updates[-1]
+    assert "could not be written: cannot write a.wav: No space left on device. Seed 5 makes" in told
+    assert (kept.state, file["interactive"], generate["interactive"], stop["interactive"]) == (
+        "error",
+        False,
+        True,
+        False,
+    )
+
+
 def test_numbers_reach_the_service_as_they_were_typed(page):
     for name in NUMBERS:
         assert getattr(page.layout, name).preprocess(2.5) == 2.5, name

@@ -52,6 +52,10 @@ def test_without_a_seed_one_is_drawn_and_told():
     assert torch.equal(news[-1].clip, model.clip("a bell", 2.0, news[-1].seed)[0])
 
 
+def test_the_default_top_k_serves_a_model_with_fewer_codes():
+    assert list(service().run(request(top_k=Sampling.top_k)))[-1].state == "done"
+
+
 def test_what_breaks_within_is_one_sentence_and_frees_the_place():
     model = Instrument()
     model.stream = lambda *a, **k: (_ for _ in ()).throw(RuntimeError("out of memory\nand a traceback"))

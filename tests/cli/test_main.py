@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import musicgen_edu
 from musicgen_edu.cli.main import build_parser, main
 
 COMMANDS = ("generate", "app", "train-codec", "train-lm")
@@ -68,3 +69,9 @@ def test_a_stop_is_one_line_that_says_what_is_left(arguments, told, capsys, monk
     monkeypatch.setattr(f"musicgen_edu.cli.{module}.run_{module}", stop)
     assert main(arguments) == 130
     assert capsys.readouterr().err == f"\nmusicgen-edu: {told}\n"
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"musicgen-edu {musicgen_edu.__version__}\n"

@@ -77,6 +77,28 @@ def test_draw_follows_the_distribution_and_never_takes_probability_zero():
     assert edges.tolist() == [1, 4]
 
 
+class OnMps(torch.Tensor):
+    """A tensor on the GPU of a Mac, which has no float64: as far as `draw` can tell."""
+
+    device = torch.device("mps")
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_device_without_float64_draws_the_same_tokens(monkeypatch):
+    probabilities, uniform = torch.rand(5, 4, 32), torch.rand(5, 4)
+    expected, to, places = draw(probabilities, uniform), torch.Tensor.to, []
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda x, where: x if where.type == "mps" and not places.append(where) else to(x, where)
+    )
+    assert torch.equal(draw(probabilities.as_subclass(OnMps), uniform.as_subclass(OnMps)), expected)
+    assert places == [torch.device("mps")]
+
+
 def test_random_numbers_of_a_row_are_its_own_and_a_longer_run_begins_like_a_shorter_one():
     numbers = uniform_numbers([3, 4], 10, 4)
     assert torch.equal(uniform_numbers([4], 10, 4)[:, 0], numbers[:, 1])
