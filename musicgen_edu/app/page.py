@@ -31,7 +31,7 @@ SPEAK = "language => { document.documentElement.lang = language }"  # for screen
 
 def news_html(news: News, language: str) -> str:
     """News as HTML that screen readers tell; an error is told by a word and a frame, not by colour alone."""
-    told = "<br>".join(html.escape(say(language, key, **values)) for key, values in news.sentences)
+    told = "<br>".join(html.escape(say(language, key, **values)) for key, values in news.lines)
     bar = f'<progress max="1" value="{news.share:.3f}"></progress>' if news.state == "working" else ""
     if news.state == "error":
         return f'<div class="news error" role="alert"><b>{html.escape(say(language, "error"))}</b> {told}</div>'
@@ -138,7 +138,7 @@ class Page:
             told = ("recording", {"name": Path(file).name, "seconds": recording_seconds(file)})
             news = News("ready", (told,))
         except Refused as refused:
-            file, news = None, News("error", (refused.sentence,))
+            file, news = None, News("error", (refused.line,))
         note = gr.update(value=news_html(news, language), visible=True)
         return file, news, note, gr.update(visible=file is not None)
 
@@ -194,7 +194,7 @@ class Page:
                 write_audio(file, news.clip, news.sample_rate)
                 yield gr.skip(), gr.update(value=file, interactive=True), *told, *buttons  # Gradio takes a copy
         except OSError as error:  # the music has been played
-            lost = News("error", (*news.sentences, ("no_file", {"reason": first_line(error), "seed": news.seed})))
+            lost = News("error", (*news.lines, ("no_file", {"reason": first_line(error), "seed": news.seed})))
             yield gr.skip(), gr.update(interactive=False), news_html(lost, language), lost, *buttons
 
     def leave(self, visitor: gr.Request) -> None:

@@ -66,7 +66,7 @@ class Refused(Exception):
 
     def __init__(self, key: str, **values: object):
         super().__init__(key)
-        self.sentence: Sentence = (key, values)
+        self.line: Sentence = (key, values)
 
 
 def check_request(request: Request, limits: Limits) -> None:

@@ -27,14 +27,14 @@ class News:
     """What happened: `state` is "ready", "waiting", "working", "done", "stopped" or "error".
 
     Attributes:
-        sentences: for the visitor, in no language yet.
+        lines: for the visitor, in no language yet.
         sound: the next piece, float32 [C, n].
         clip: when done, all pieces, float32 [C, N].
         share: how much of the clip is there, 0 to 1.
     """
 
     state: str
-    sentences: tuple[Sentence, ...]
+    lines: tuple[Sentence, ...]
     sound: Tensor | None = None
     clip: Tensor | None = None
     share: float = 0.0
@@ -108,7 +108,7 @@ class Service:
             finally:
                 self.line.leave(ticket)
         except Refused as refused:
-            yield News("error", (refused.sentence,))
+            yield News("error", (refused.line,))
         except Stopped:
             yield News("stopped", (("stopped", {}),))
         except Exception as error:  # whatever went wrong, the visitor gets a sentence and the app goes on

@@ -188,7 +188,7 @@ def test_the_app_shows_what_a_marian_model_made_of_a_chinese_prompt(marian, tiny
     asked = Request("平静的铃声", seconds=0.5, seed=5)
     english = translator(asked.prompt)
     news = list(app.run(asked))
-    assert ("translated", {"prompt": english}) in news[-1].sentences
+    assert ("translated", {"prompt": english}) in news[-1].lines
     assert f"“{english}”" in words(news[-1], "zh")
     expected = tiny.generate([english], 0.5, seed=5)[0]
     torch.testing.assert_close(news[-1].clip, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))

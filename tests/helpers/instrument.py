@@ -79,7 +79,7 @@ def request(**changes) -> Request:
 
 def words(news: News, language: str = "en") -> str:
     """What the visitor is told."""
-    return " ".join(say(language, key, **values) for key, values in news.sentences)
+    return " ".join(say(language, key, **values) for key, values in news.lines)
 
 
 def outcome(news: list[News]) -> str:
