@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,6 +12,8 @@ import torch
 
 from helpers.judges import save_musicgen, their_musicgen
 from musicgen_edu import MusicGen, Sampling
+from musicgen_edu.model.sampling import distribution
+from musicgen_edu.model.text import check_prompt
 
 PROMPTS, RATE = ["a calm bell", "piano"], 32000
 TONE = 0.3 * torch.sin(torch.arange(9600) / 5)  # [N]
@@ -228,3 +231,28 @@ def test_a_codec_in_half_precision_is_told_where_it_would_give_other_codes(ours,
 def test_the_default_top_k_serves_a_codebook_that_has_fewer_codes(ours):
     """As what keeps all of them; another number that is too large is a mistake."""
     assert torch.equal(ours.generate_codes(PROMPTS, 0.5, seed=3), codes(ours, top_k=0))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("guidance_scale", 1e39), ("guidance_scale", -1e31), ("temperature", 1e-46), ("temperature", 5e-324),
+     ("top_p", 1e-46), ("top_p", 1e-40)],
+)  # fmt: skip
+def test_a_setting_beyond_what_float32_can_multiply_is_refused(field, value):
+    with pytest.raises(ValueError, match=rf"{field} must be .*not {re.escape(str(value))}"):
+        Sampling(**{field: value}).check(2048)
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p"])
+def test_the_smallest_setting_takes_the_likeliest_token(field):
+    Sampling(**{field: 1e-30}).check(2048)
+    logits = 50 * torch.randn(3, 2048)
+    found = distribution(logits, **{field: 1e-30})
+    assert torch.equal(found.argmax(-1), logits.argmax(-1))
+    assert torch.equal(found.amax(-1), torch.ones(3))
+
+
+def test_a_prompt_is_no_book():
+    check_prompt("a" * 4000)
+    with pytest.raises(ValueError, match="a prompt must have at most 4000 characters, not 30000"):
+        check_prompt("bell " * 6000)

@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..model.audio import read_audio, sound_length
+from ..model.settings import LONGEST_PROMPT
 from .audio_folder import Tell, tell_user
 from .file_names import FileNames
 from .tables import LeftOut, table_rows
@@ -30,6 +31,14 @@ class CaptionedClip:
     caption: str
     start: float = 0.0
     seconds: float | None = None
+
+
+def check_caption(name: str, caption: str) -> None:
+    """Raise a `ValueError` unless a clip has a caption, of a length that a text encoder should read."""
+    if not caption:
+        raise ValueError(f"{name} has no caption")
+    if len(caption) > LONGEST_PROMPT:
+        raise ValueError(f"{name} has a caption of {len(caption)} characters, expected at most {LONGEST_PROMPT}")
 
 
 def read_captioned_table(table: Path | str, folder: Path | str, tell: Tell = tell_user) -> list[CaptionedClip]:
@@ -67,8 +76,7 @@ def _clip(row: dict[str, str], names: FileNames) -> CaptionedClip:
     name, caption = row["file"].strip(), row["caption"].strip()
     if not name:
         raise ValueError("it names no file")
-    if not caption:
-        raise ValueError(f"{name} has no caption")
+    check_caption(name, caption)
     path = names.find(name)
     start = read_number(row.get("start", ""), "start", 0.0)
     seconds = read_number(row.get("seconds", ""), "seconds", None)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..model.audio import sound_length
 from .audio_folder import SUFFIXES, Tell, tell_user, unreadable
-from .captioned import CaptionedClip, check_folder, read_number
+from .captioned import CaptionedClip, check_caption, check_folder, read_number
 from .tables import LeftOut, table_rows
 
 COLUMNS = ("ytid", "start_s", "end_s", "aspect_list", "caption")  # the table has four more, which nothing here needs
@@ -88,8 +88,7 @@ def _row(cells: dict[str, str]) -> MusicCapsRow:
     ytid, caption = cells["ytid"].strip(), cells["caption"].strip()
     if not ytid:
         raise ValueError("it has no ytid")
-    if not caption:
-        raise ValueError(f"{ytid} has no caption")
+    check_caption(ytid, caption)
     start, end = (read_number(cells[name], name, None) for name in ("start_s", "end_s"))
     if start is None or end is None or not start < end:
         raise ValueError(f"{ytid} must start before it ends, not start at {start} and end at {end}")

@@ -122,6 +122,10 @@ CONFIGS["MusicGen-1"] = LMConfig(dim=1024, num_heads=8, layers=8, feed_forward=2
 CONFIGS["MusicGen-2"] = LMConfig(dim=2048, num_heads=16, layers=16, feed_forward=4096, **_STUDENT)
 
 
+LONGEST_PROMPT = 4000  # characters; a text encoder's memory grows with the square of a text's length
+LARGEST, SMALLEST = 1e30, 1e-30  # beyond these float32 makes infinities and zeros of what a setting is multiplied with
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are chosen. The defaults are those of the MusicGen paper.
@@ -149,11 +153,17 @@ class Sampling:
             raise ValueError(f"guidance_space must be 'logits' or 'probabilities', not {self.guidance_space!r}")
         if not math.isfinite(number("guidance_scale", self.guidance_scale)):
             raise ValueError(f"guidance_scale must be a finite number, not {self.guidance_scale}")
+        if abs(self.guidance_scale) > LARGEST:
+            raise ValueError(f"guidance_scale must be at most {LARGEST:g} either way, not {self.guidance_scale}")
         if self.guidance_space == "probabilities" and not 0 <= self.guidance_scale <= 1:
             raise ValueError(f"guidance_scale must be 0 to 1 in the space of probabilities, not {self.guidance_scale}")
         if not 0 <= number("temperature", self.temperature) < math.inf:
             raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
+        if 0 < self.temperature < SMALLEST:
+            raise ValueError(f"temperature must be 0 (greedy) or at least {SMALLEST:g}, not {self.temperature}")
         if whole_number("top_k", self.top_k) != Sampling.top_k and not 0 <= self.top_k <= codebook_size:
             raise ValueError(f"top_k must be 0 (off) to the codebook size {codebook_size}, not {self.top_k}")
         if not 0 <= number("top_p", self.top_p) <= 1:
             raise ValueError(f"top_p must be 0 (off) to 1, not {self.top_p}")
+        if 0 < self.top_p < SMALLEST:
+            raise ValueError(f"top_p must be 0 (off) or at least {SMALLEST:g}, not {self.top_p}")

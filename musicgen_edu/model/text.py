@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .settings import LONGEST_PROMPT
 from .values import half_character, shown
 
 if TYPE_CHECKING:
@@ -125,9 +126,11 @@ def check_prompts(prompts: list[str], name: str = "prompt") -> list[str]:
 
 
 def check_prompt(prompt: str, name: str = "prompt") -> None:
-    """Raise a `ValueError` unless a prompt is a string of whole characters."""
+    """Raise a `ValueError` unless a prompt is a string of whole characters, and no more than a model should read."""
     if not isinstance(prompt, str):
         raise ValueError(f"each {name} must be a string, not {type(prompt).__name__}")
+    if len(prompt) > LONGEST_PROMPT:
+        raise ValueError(f"a {name} must have at most {LONGEST_PROMPT} characters, not {len(prompt)}: shorten it")
     if half := half_character(prompt):
         raise ValueError(
             f"a {name} holds half a character, {half}: it comes from a cut text, or bytes that are not UTF-8"

@@ -104,3 +104,12 @@ def test_a_table_of_which_nothing_is_left_says_why(tmp_path):
     table = write_table(tmp_path / "t.csv", [["a.m4a", "rain"], ["b.wav", "wind"]], ["file", "caption"])
     with pytest.raises(ValueError, match=r"no row of .* can be used .*: line 2 .*a\.m4a is in the format \.m4a"):
         read_captioned_table(table, tmp_path, list)
+
+
+def test_a_caption_that_is_a_book_costs_its_row(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(8000), 8000)
+    table, told = tmp_path / "t.csv", []
+    table.write_text(f"file,caption\na.wav,{'bell ' * 6000}\nb.wav,an organ\n")
+    assert [clip.caption for clip in read_captioned_table(table, tmp_path, told.append)] == ["an organ"]
+    assert "a.wav has a caption of 29999 characters, expected at most 4000" in " ".join(told)
