@@ -11,6 +11,23 @@ import pytest
 import torch
 
 
+SLOW = {  # files that take more than some seconds, by the list at the end of `make test`; `make quick` leaves them out
+    "checks/test_class.py", "checks/test_checks.py", "checks/test_submissions.py", "experiments/test_tiny.py",
+    "checkpoints/test_full_size.py", "test_musicgen.py", "checkpoints/test_audiocraft.py", "training/test_runs.py",
+    "training/test_codec.py", "model/test_encodec.py", "widgets/sampling_desk/test_panel.py", "model/test_streaming.py",
+    "data/test_procedural.py", "app/test_serve.py", "widgets/test_generator.py", "training/test_lm.py",
+    "experiments/test_guidance_report.py", "fast/test_int8.py", "package/test_packaging.py", "package/test_fuzz.py",
+    "experiments/test_patterns_comparison.py", "checkpoints/test_hub.py", "cli/test_train_lm.py",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of slow files."""
+    for item in items:
+        if any(item.path.as_posix().endswith(f"tests/{name}") for name in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def seed():
     """Every test starts from the same random numbers, whatever ran before it, and leaves torch as it was."""
