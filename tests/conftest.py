@@ -10,7 +10,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 import pytest
 import torch
 
-
 SLOW = {  # files that take more than some seconds, by the list at the end of `make test`; `make quick` leaves them out
     "checks/test_class.py", "checks/test_checks.py", "checks/test_submissions.py", "experiments/test_tiny.py",
     "checkpoints/test_full_size.py", "test_musicgen.py", "checkpoints/test_audiocraft.py", "training/test_runs.py",
