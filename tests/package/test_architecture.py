@@ -19,7 +19,7 @@ THEMES = {  # tests of a room as a whole, which no single module of it stands fo
     "checkpoints": {"full_size"},
     "experiments": {"commands"},
     "fast": {"fast_path"},
-    "package": {"architecture", "packaging", "former_names"},
+    "package": {"architecture", "fuzz", "packaging", "former_names"},
     "browser": None,  # one file a page
     "helpers": None,
 }
