@@ -81,6 +81,8 @@ def cannot_write(path: str | os.PathLike, error: OSError | ValueError) -> OSErro
 def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the block ends well, remove it if it fails.
 
+    What a process that was killed left of an earlier attempt is removed first.
+
     Raises:
         FileNotFoundError: the folder does not exist.
     """
@@ -89,6 +91,8 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
         _check_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from error
+    with suppress(OSError):
+        remove_leftovers(path)
     temporary = _temporary(path)
     try:
         yield temporary
@@ -123,7 +127,8 @@ def room_for(path: Path, needed: int) -> Iterator[Path]:
     Raises:
         OSError: the disk is full. What stood at `path` before is still there.
     """
-    remove_leftovers(path)
+    with suppress(OSError):
+        remove_leftovers(path)  # before its room is counted
     check_room(path.parent, needed, path.name)
     try:
         with replace_when_complete(path) as temporary:

@@ -10,12 +10,12 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any, TypeVar
 
 from ..errors import CheckpointError
 from ..model.limits import CODEC_RULES, LM_RULES, Rule, fault_of, number, one_of, several, whole
 from ..model.settings import EncodecConfig, LMConfig
+from ..model.values import shown
 from .folder import CONFIG, read_json
 
 Config = TypeVar("Config", EncodecConfig, LMConfig)
@@ -63,7 +63,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     config = read_json(folder / CONFIG)
     if config.get("model_type") != "musicgen":
-        found = short(config.get("model_type", "none")).strip("'")
+        found = shown(config.get("model_type", "none")).strip("'")
         raise CheckpointError(
             f"{folder / CONFIG} does not describe a MusicGen: expected model_type musicgen, found {found}"
         )
@@ -76,7 +76,7 @@ def part_of(config: dict, part: str, where: str) -> dict[str, Any]:
     """One of the dictionaries that a configuration consists of; `where` names the file in errors."""
     found = config.get(part)
     if not isinstance(found, dict):
-        raise CheckpointError(f"{where}: {part} must hold the settings of that part, not {short(found)}")
+        raise CheckpointError(f"{where}: {part} must hold the settings of that part, not {shown(found)}")
     return found
 
 

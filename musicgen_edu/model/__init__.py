@@ -1,7 +1,7 @@
 """What the lessons explain, alone: it imports nothing of ours but `errors` and `files`. Read it in this order:
 
-shapes         the letters of the course, and the checker of the public borders
 values         numbers and texts as people have them
+shapes         the letters of the course, and the checker of the public borders
 own_state      torch as the model computes in it, whatever a user has set
 finite         numbers that are none any more, and where they come from
 limits         what the fields of a configuration may hold

@@ -29,6 +29,7 @@ PART = 1 << 22  # samples that are read at a time
 LOUDEST = 16.0  # of a recording: what a file of floats may reach beyond its full scale of 1, with room to spare
 INTEGERS = 1000.0  # no decoder gives this; it is clipped when it is written, unlike integers, which are a mistake
 MOST_CHANNELS = 8
+MOST_TIMES = 1000  # of one rate the other: beyond that there is no end of it
 
 
 def read_audio(
@@ -220,16 +221,17 @@ def resample(audio: Tensor | np.ndarray, rate: int, new_rate: int) -> Tensor:
     """Band-limited resampling of audio [..., N] from `rate` to `new_rate` Hz: [..., ceil(N * new_rate / rate)].
 
     Raises:
-        ValueError: a rate that is no whole number of Hz, no audio, or a result of more than 2^31 samples.
+        ValueError: audio that is none or not finite, rates that are none or too far apart, or more than 2^31 samples.
     """
     rate, new_rate = check_rate("rate", rate), check_rate("new_rate", new_rate)
     if rate == new_rate:
         return audio
     sound = float_tensor("audio", audio)
-    if sound.numel() * new_rate // rate > 2**31:
-        raise ValueError(
-            f"audio [..., {sound.shape[-1]}] from {rate} to {new_rate} Hz would be too long: more than 2^31 samples"
-        )
+    if sound.dim() == 0 or not sound.isfinite().all():
+        raise ValueError(f"audio must be [..., N] and finite to be resampled, but it is {shown(audio)}")
+    if max(rate, new_rate) > MOST_TIMES * min(rate, new_rate) or sound.numel() * new_rate // rate > 2**31:
+        told = f"audio of {sound.shape[-1]} samples from {rate} to {new_rate} Hz would be too long or too short"
+        raise ValueError(f"{told}: at most 2^31 samples, and at most {MOST_TIMES} times as many or as few")
     array = load_librosa().resample(sound.cpu().numpy(), orig_sr=rate, target_sr=new_rate, res_type="soxr_hq")
     kind = audio.dtype if isinstance(audio, Tensor) else torch.float32
     return torch.from_numpy(np.ascontiguousarray(array)).to(kind)

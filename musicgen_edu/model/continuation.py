@@ -20,6 +20,9 @@ from .encodec import EncodecModel, check_audio
 from .generation import Progress, Stepper, check_request, delay_table, write_frames
 from .own_state import each_in_own_state, own_state
 from .sampling import Sampling, UniformNumbers
+from .values import whole_number
+
+MOST_WINDOWS = 10**6
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ def plan_windows(frames: int, longest: int, keep: int, prompt: int = 0) -> list[
         prompt: frames that are known before the first one.
 
     Raises:
-        ValueError: the windows would not move on, or the prompt leaves nothing to generate.
+        ValueError: the windows would not move on, there would be no end of them, or the prompt leaves nothing to
+            generate.
     """
+    frames, longest = whole_number("frames", frames), whole_number("longest", longest)
+    keep, prompt = whole_number("keep", keep), whole_number("prompt", prompt)
     if not 0 < keep < longest:
         raise ValueError(
             f"a window of {longest} frames can keep 1 to {longest - 1} frames of the one before, not {keep}"
@@ -54,6 +60,8 @@ def plan_windows(frames: int, longest: int, keep: int, prompt: int = 0) -> list[
             f"the prompt has {prompt} frames: it must be shorter than the clip ({frames} frames) and than what the "
             f"model sees at once ({longest} frames)"
         )
+    if (frames - longest) // (longest - keep) > MOST_WINDOWS:
+        raise ValueError(f"{frames} frames are too many for windows of {longest} frames that keep {keep} of them")
     windows = [Window(0, min(frames, longest), prompt)]
     while windows[-1].end < frames:
         start = windows[-1].end - keep

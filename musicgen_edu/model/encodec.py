@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .audio import check_scale
+from .audio import check_scale, float_tensor
 from .own_state import own_state
 from .quantization import ResidualVectorQuantizer
 from .settings import EncodecConfig
@@ -176,7 +177,7 @@ class EncodecModel(nn.Module):
 
     @own_state()
     def encode(
-        self, audio: Tensor, num_codebooks: int | None = None, *, lengths: Tensor | list[int] | None = None
+        self, audio: Tensor | np.ndarray, num_codebooks: int | None = None, *, lengths: Tensor | list[int] | None = None
     ) -> Tensor:
         """Audio to codes.
 
@@ -192,6 +193,7 @@ class EncodecModel(nn.Module):
             ValueError: wrong shape, integer samples, NaN or infinite samples, no samples, lengths that are not those of
                 the batch, or a codec in half precision.
         """
+        audio = audio if isinstance(audio, Tensor) else float_tensor("audio", audio)
         B, _, N = check_shape("audio", audio, "B C N", C=self.config.audio_channels)
         check_audio(audio)
         if lengths is not None:
@@ -201,10 +203,10 @@ class EncodecModel(nn.Module):
                 f"the codec is in {dtype}, in which nearest entries are not found: keep it in float32, "
                 "as MusicGen.from_pretrained(dtype=...) does"
             )
-        return self.quantizer.encode(self.encoder(audio), num_codebooks)
+        return self.quantizer.encode(self.encoder(audio.to(self.device, dtype)), num_codebooks)
 
     @own_state()
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor | np.ndarray) -> Tensor:
         """Codes to audio.
 
         Args:
@@ -217,6 +219,7 @@ class EncodecModel(nn.Module):
             ValueError: wrong shape, no frame, numbers that are not whole, or a code outside the codebook (the special
                 token of a pattern, for example).
         """
+        codes = torch.from_numpy(codes) if isinstance(codes, np.ndarray) else codes
         check_shape("codes", codes, "B K T")
         if codes.numel() == 0:
             raise ValueError(f"codes [B, K, T] hold no frame to decode: their shape is {list(codes.shape)}")
@@ -225,7 +228,7 @@ class EncodecModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it is; codes are brought there."""
+        """Where it is; audio and codes are brought there."""
         return self.quantizer.layers[0].embed.device
 
     def check_codes(self, codes: Tensor) -> None:

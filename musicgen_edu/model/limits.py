@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from reprlib import repr as short
 from typing import Any, NamedTuple
+
+from .values import shown
 
 
 class Rule(NamedTuple):
@@ -57,7 +58,7 @@ def fault_of(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> tuple[str,
     """The first field that breaks its rule, and in words what it must be; None if all are as they should be."""
     for name, rule in rules.items():
         if name in values and not rule.accepts(values[name]):
-            return name, f"must be {rule.expected}, not {short(values[name])}"
+            return name, f"must be {rule.expected}, not {shown(values[name])}"
     return None
 
 

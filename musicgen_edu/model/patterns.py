@@ -19,6 +19,9 @@ import torch
 from torch import Tensor
 
 from .shapes import check_shape
+from .values import whole_number
+
+LARGEST_TABLE = 2**26  # codes; an hour of music has less than 2^20
 
 # k is [K, 1], t is [1, T]; the result broadcasts to [K, T].
 PATTERNS: dict[str, Callable[[Tensor, Tensor, int, int], Tensor]] = {
@@ -40,12 +43,15 @@ def pattern_table(name: str, K: int, T: int) -> Tensor:
         T: frames, at least 1.
 
     Raises:
-        ValueError: unknown name, or a size below 1.
+        ValueError: unknown name, or sizes below 1 or so large that no memory holds the table.
     """
-    if name not in PATTERNS:
+    if not isinstance(name, str) or name not in PATTERNS:
         raise ValueError(f"unknown pattern {name!r}: expected one of {', '.join(PATTERNS)}")
+    K, T = whole_number("K", K), whole_number("T", T)
     if K < 1 or T < 1:
         raise ValueError(f"a pattern needs K >= 1 and T >= 1, not K = {K} and T = {T}")
+    if K * T > LARGEST_TABLE:
+        raise ValueError(f"a table of K = {K} codebooks and T = {T} frames is too large: more than 2^26 codes")
     k, t = torch.arange(K)[:, None], torch.arange(T)[None, :]
     return check_table(PATTERNS[name](k, t, K, T).expand(K, T).contiguous())
 

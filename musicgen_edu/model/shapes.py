@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .values import shown
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,9 +24,11 @@ def check_shape(name: str, tensor: torch.Tensor, letters: str, **sizes: int) -> 
         sizes: the letters whose size is known, for example `K=4`.
 
     Raises:
-        ValueError: the number of dimensions or the size of a named letter differs.
+        ValueError: it is no tensor, or the number of dimensions or the size of a named letter differs.
     """
     expected = letters.split()
+    if not hasattr(tensor, "shape"):
+        raise ValueError(f"{name} must be a tensor [{', '.join(expected)}], not {shown(tensor)}")
     shape = tuple(tensor.shape)
     if len(shape) != len(expected):
         raise ValueError(f"{name} must have shape [{', '.join(expected)}], but its shape is {list(shape)}")

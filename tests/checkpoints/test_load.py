@@ -12,7 +12,7 @@ from transformers import T5Config, T5EncoderModel
 
 from helpers.judges import SMALL_TEXT, save_musicgen, state_reader, their_musicgen
 from musicgen_edu import CheckpointError, MusicGen
-from musicgen_edu.checkpoints.load import load_text_model
+from musicgen_edu.checkpoints.load import load_text_model, read_codec
 from musicgen_edu.checkpoints.published import text_config
 
 
@@ -106,3 +106,17 @@ def test_finding_a_model_waits_for_neither_torch_nor_the_hub(tmp_path):
         "import musicgen_edu.checkpoints.hub; assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=60)
+
+
+NO_NAMES = [None, 5, 3.5, [], {}, b"tiny", "", " ", "a\x00b", "a\nb", "x" * 5000, "no/such/model", "../..x", "/nowhere"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize("load", [MusicGen.from_pretrained, read_codec])
+def test_what_is_no_name_of_a_model(load, name):
+    with pytest.raises(
+        CheckpointError, match=r"is neither 'tiny' nor a folder nor|is named by a text or a path, not"
+    ) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200

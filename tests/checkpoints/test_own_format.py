@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -100,3 +101,20 @@ def test_a_broken_model_is_named(written, tmp_path, break_it, message):
     break_it(tmp_path / "model")
     with pytest.raises(CheckpointError, match=message):
         read_model(tmp_path / "model", "cpu")
+
+
+@pytest.mark.parametrize("value", ["x", "3", None, [], {}, True, 0.5, -1, 10**9, math.nan])
+@pytest.mark.parametrize("field", ["dim", "layers", "num_codebooks", "max_steps", "text_layers"])
+def test_sizes_that_are_none_are_named(written, tmp_path, field, value):
+    config = json.loads((written / "config.json").read_text())
+    config["lm"][field] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=rf"config\.json, lm: {field} must be a whole number from"):
+        read_model(tmp_path, "cpu")
+
+
+def test_what_killed_processes_left_is_cleared_by_the_next(model, tmp_path):
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / f".{name}.4194399.part").write_bytes(b"half")  # a number that no process has
+    write_model(tmp_path, model.text.model, model.text.tokenizer, model.lm, model.codec)
+    assert not list(tmp_path.glob(".*"))

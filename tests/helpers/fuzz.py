@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import math
 import random
@@ -68,10 +69,12 @@ def limits():
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, memory[1]))
     signal.alarm(LONGEST_TRY)
+    faulthandler.dump_traceback_later(2 * LONGEST_TRY, exit=True)  # for what not even a signal ends
     try:
         yield
     finally:
         signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, memory)
 
@@ -193,38 +196,43 @@ class Fuzz:
 
     def calls(self, chance: random.Random) -> tuple[str, Callable[[], None]]:
         """A public function with arguments of which some are spoiled."""
-        any_number = partial(chance.choice, NUMBERS)
+
+        def some(*good: Any, bad: list = NUMBERS) -> Any:
+            return chance.choice(good if chance.random() < 0.7 else bad)
+
         options = {
-            "guidance_scale": any_number, "temperature": any_number, "top_k": any_number, "top_p": any_number,
-            "guidance_space": lambda: chance.choice(["logits", "probabilities", "x", None, 3]),
-            "seed": lambda: chance.choice([*NUMBERS, [1], [1, 2]]),
-            "negative_prompts": lambda: chance.choice([["noise"], [], "noise", [5], None, 3]),
-            "prompt_audio": lambda: audios(chance),
-            "prompt_sample_rate": lambda: chance.choice([800, 1600, *NUMBERS]),
-            "sampling": lambda: chance.choice([Sampling(top_k=2), Sampling(top_k=99), 3, None]),
+            "guidance_scale": lambda: some(3.0, 1, 0), "temperature": lambda: some(1.0, 0.5, 0),
+            "top_k": lambda: some(0, 2), "top_p": lambda: some(0.9, 0.1), "seed": lambda: some(1, [1], [1, 2]),
+            "guidance_space": lambda: some("logits", bad=["probabilities", "x", None, 3]),
+            "negative_prompts": lambda: some(["noise"], bad=[[], "noise", [5], None, 3]),
+            "prompt_audio": lambda: audios(chance), "prompt_sample_rate": lambda: some(800, 1600),
+            "sampling": lambda: some(Sampling(top_k=2), bad=[Sampling(top_k=99), 3, None]),
         }  # fmt: skip
         given = {name: options[name]() for name in chance.sample(sorted(options), chance.randrange(4))}
-        given.setdefault("top_k", 4)
-        prompts = chance.choice([["a bell"], ["a bell"], ["a", "b"], [chance.choice(TEXTS)], chance.choice(TEXTS), []])
-        seconds = chance.choice([0.1, 0.1, 0.3, *(n for n in NUMBERS if n not in (8, 3, 2, 1, True))])
+        if "prompt_audio" in given:
+            given.setdefault("prompt_sample_rate", 800)
+        if "sampling" not in given:
+            given.setdefault("top_k", 4)
+        prompts = some(["a bell"], ["a", "b"], bad=[[chance.choice(TEXTS)], chance.choice(TEXTS), []])
+        seconds = some(0.1, 0.3, bad=[0.5, *(n for n in NUMBERS if n not in (8, 3, 2, 1, True))])
         file = self.scratch / chance.choice(["out.wav", "out.flac", "out.mp3", "no/out.wav", "out"])
         wide, codec = {"layers": 1, "dim": 8, "num_heads": 2}, {"num_filters": 2}
         lm_fields, codec_fields = sorted(vars(LMConfig())), sorted(vars(EncodecConfig()))
-        rate, other = any_number(), chance.choice([800, 1600])
+        rate, other = some(800, 1600), chance.choice([800, 1600])
         table = {
             "generate": lambda: is_sound(self.model.generate(prompts, seconds, **given), len(prompts)),
-            "stream": lambda: [is_sound(one) for one in self.model.stream(prompts, seconds, any_number(), **given)],
-            "encode": lambda: self.model.codec.encode(audios(chance), chance.choice([None, *NUMBERS])),
+            "stream": lambda: [is_sound(one) for one in self.model.stream(prompts, seconds, some(0.1, 1.5), **given)],
+            "encode": lambda: self.model.codec.encode(audios(chance), some(None, 2)),
             "decode": lambda: is_sound(self.model.codec.decode(tokens(chance))),
             "resample": lambda: sound.resample(audios(chance), rate, other),
-            "write_audio": lambda: sound.write_audio(file, audios(chance), chance.choice([800, *NUMBERS])),
+            "write_audio": lambda: sound.write_audio(file, audios(chance), some(800)),
             "mel_spectrogram": lambda: sound.mel_spectrogram(audios(chance), 800, 8, 64),
             "LMConfig": lambda: on_meta(MusicgenLM, LMConfig, wide, chance.choice(lm_fields), chance.choice(SPOILED)),
             "EncodecConfig": lambda: on_meta(
                 EncodecModel, EncodecConfig, codec, chance.choice(codec_fields), chance.choice(SPOILED)
             ),
-            "pattern_table": lambda: pattern_table(chance.choice(["delay", "x", 3]), any_number(), any_number()),
-            "plan_windows": lambda: plan_windows(*(any_number() for _ in range(4))),
+            "pattern_table": lambda: pattern_table(some("delay", bad=["x", 3, []]), some(4), some(9)),
+            "plan_windows": lambda: plan_windows(some(90), some(30), some(12), some(0, 5)),
             "from_pretrained": lambda: MusicGen.from_pretrained(*chance.choice(
                 [("",), ("no/such",), (self.scratch,), (5,), (None,), ("x" * 5000,), ("a\x00b",),
                  (self.folder, "cuda:9"), (self.folder, "x"), (self.folder, "cpu", torch.int16),

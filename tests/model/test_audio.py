@@ -176,7 +176,16 @@ def test_a_header_that_lies_about_the_length_costs_no_memory(tmp_path, monkeypat
     assert max(largest) <= 1 << 22
 
 
-@pytest.mark.parametrize(("rate", "new_rate"), [(1, 2**31), (0, 16000), (16000, -1), (1.5, 16000), (16000, True)])
+@pytest.mark.parametrize("audio", [torch.tensor(1.0), torch.tensor([0.1, float("nan")]), torch.tensor([float("inf")])])
+def test_what_is_resampled_is_finite(audio):
+    with pytest.raises(ValueError, match=r"must be .* finite to be resampled"):
+        resample(audio, 800, 1600)
+
+
+@pytest.mark.parametrize(
+    ("rate", "new_rate"),
+    [(1, 2**31), (2**64, 800), (800, 2**64), (10**7, 8000), (0, 16000), (16000, -1), (1.5, 16000), (16000, True)],
+)
 def test_resampling_to_nonsense_is_one_sentence(rate, new_rate):
     with pytest.raises(ValueError, match=r"at least 1 Hz|whole number|would be too long"):
         resample(torch.from_numpy(TONE), rate, new_rate)

@@ -188,3 +188,17 @@ def test_what_makes_no_sense_is_named() -> None:
         plan_windows(50, 20, 8, prompt=20)
     with pytest.raises(ValueError, match="shorter than the clip"):
         plan_windows(5, 20, 8, prompt=5)
+
+
+@pytest.mark.parametrize("strange", [2.5, True, "30", None, [30], float("nan")])
+@pytest.mark.parametrize("place", range(4))
+def test_windows_of_no_whole_number_of_frames_are_named(strange, place):
+    numbers = [90, 30, 12, 5]
+    numbers[place] = strange
+    with pytest.raises(ValueError, match=r"^(frames|longest|keep|prompt) must be a whole number, not"):
+        plan_windows(*numbers)
+
+
+def test_windows_without_end_are_named():
+    with pytest.raises(ValueError, match="1000000000 frames are too many for windows of 30 frames that keep 29"):
+        plan_windows(10**9, 30, 29)

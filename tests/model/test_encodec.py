@@ -149,6 +149,22 @@ def test_lengths_that_are_not_those_of_the_batch_are_named(lengths, message):
         codec.encode(audio, lengths=torch.tensor(lengths))
 
 
+def test_sound_and_codes_as_people_have_them():
+    codec = our_codec(their_codec())
+    audio = torch.randn(1, 1, 100) * 0.1
+    codes = codec.encode(audio)
+    for same in (audio.double(), audio.numpy(), audio.numpy().astype("float64"), audio.tolist()):
+        assert torch.equal(codec.encode(same), codes)
+    assert codec.encode(audio.half()).shape == codes.shape
+    for same in (codes.int(), codes.numpy()):
+        assert torch.equal(codec.decode(same), codec.decode(codes))
+    for strange in (None, 5, "x.wav", [1, 2], {}):
+        with pytest.raises(ValueError, match="audio must"):
+            codec.encode(strange)
+        with pytest.raises(ValueError, match=r"codes must be a tensor \[B, K, T\], not"):
+            codec.decode(strange)
+
+
 @pytest.mark.parametrize(
     ("codes", "message"),
     [

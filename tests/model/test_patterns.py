@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
@@ -161,5 +163,14 @@ def test_bad_requests_are_named():
         pattern_table("zigzag", 4, 5)
     with pytest.raises(ValueError, match="K = 0"):
         pattern_table("delay", 0, 5)
+    for strange in (2.0, True, "4", None, [4], math.inf):
+        for sizes in ((strange, 5), (5, strange)):
+            with pytest.raises(ValueError, match="must be a whole number, not"):
+                pattern_table("delay", *sizes)
+    with pytest.raises(ValueError, match="too large: more than 2\\^26 codes"):
+        pattern_table("delay", 4, 10**9)
+    for strange in (None, 3, ["delay"]):
+        with pytest.raises(ValueError, match="unknown pattern"):
+            pattern_table(strange, 4, 5)
     with pytest.raises(ValueError, match="K = 4, not 3"):
         interleave(torch.zeros(1, 3, 5, dtype=torch.int64), pattern_table("delay", 4, 5), 9)

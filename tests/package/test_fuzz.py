@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for who runs it by hand
 from helpers.fuzz import Fuzz
 from helpers.judges import save_musicgen, their_musicgen
 
-TRIES = {"settings": 100, "folders": 100, "sounds": 200, "calls": 200}
+TRIES = {"settings": 300, "folders": 300, "sounds": 400, "calls": 1200}
 
 
 def start(place: Path) -> Fuzz:
