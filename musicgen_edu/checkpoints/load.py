@@ -90,11 +90,14 @@ def load_lm(
     for name, parameter in model.state_dict().items():
         sources, expected = published_names(name, config.num_codebooks), list(parameter.shape)
         one = expected[1:] if name == "embedding.tables" else [expected[0] // len(sources), *expected[1:]]
-        parts = (state.read(source, one, dtype) for source in sources)
+        parts = (state.read(source, one) for source in sources)
         first = next(parts)  # a size that is not that of the file is found before there is room for it
         weights[name] = torch.empty(expected, dtype=dtype, device=device)
-        for place, part in zip(weights[name].view(len(sources), *one), itertools.chain([first], parts), strict=True):
-            place.copy_(part)
+        places = weights[name].view(len(sources), *one)
+        for source, place, part in zip(sources, places, itertools.chain([first], parts), strict=True):
+            place.copy_(part)  # a copy in the format of the model would stay with the allocator
+            if dtype != part.dtype:
+                state.check_finite(source, place)
     model.load_state_dict(weights, assign=True)
     model.reset_buffers(dtype)
     if POSITIONS in state:  # some files carry the table of positions: it must be the one that we compute

@@ -89,7 +89,9 @@ def load_tokenizer(folder: Path, vocab_size: int) -> PreTrainedTokenizerBase:
         rows = tokenizer(["a calm bell", ""], padding=True, return_tensors="pt").input_ids  # the way of each prompt
         words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
         most = max(int(rows.max()), *tokenizer.get_vocab().values())
-    except Exception as error:  # each of its files has failures of its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # each of its files has failures of its own; a panic of Rust is no Exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f"the tokenizer in {folder} cannot be used: {reason}; copy or download it again"

@@ -94,7 +94,9 @@ def outcome(attempt: Callable[[], None]) -> tuple[str, str]:
         if len(said) >= 10 and "\n" not in said.strip() and ours and not isinstance(error, TimeoutError):
             return "refused", said
         return "raw", f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}: {said[:160]}"
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of Rust is no Exception
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return "raw", f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}: {str(error)[:160]}"
     return "right", ""
