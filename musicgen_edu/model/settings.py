@@ -142,7 +142,10 @@ class Sampling:
 
     def __post_init__(self):
         for name in ("guidance_scale", "temperature", "top_k", "top_p"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+            value = plain(getattr(self, name))
+            if name != "top_k" and type(value) is int:  # torch takes none beyond 2^63
+                value = number(name, value)
+            object.__setattr__(self, name, value)
 
     def check(self, codebook_size: int) -> None:
         """Raise a `ValueError` that names the setting which makes no sense for a model with V codes a codebook.
