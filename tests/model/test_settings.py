@@ -36,5 +36,5 @@ def test_whole_numbers_of_any_size_are_numbers():
     assert (huge.guidance_scale, huge.temperature, huge.top_p) == (2.0**64, 2.0**64, 1.0)
     assert all(isinstance(value, float) for value in (huge.guidance_scale, huge.temperature, huge.top_p))
     for settings in ((10**400, 1, 0, 0), (3, 10**400, 0, 0), (3, 1, 0, 10**400)):
-        with pytest.raises(ValueError, match="guidance_scale|temperature|top_p"):
+        with pytest.raises(ValueError, match=r"guidance_scale|temperature|top_p"):
             Sampling(*settings).check(16)
